@@ -1,0 +1,92 @@
+"""One step, and the scan of many with monitors: the kernel behind `tx.step` and `tx.simulate`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from tauax.batch import doubled, over_batch, undoubled
+from tauax.monitors.base import AbstractMonitor
+from tauax.numerics.circular import wrap
+from tauax.numerics.fusion import materialise
+from tauax.state import State
+from tauax.steppers import AbstractStepper
+from tauax.systems.base import AbstractSystem
+
+Monitors = Mapping[str, AbstractMonitor]
+
+
+def step_once(model, state: State, stepper: AbstractStepper) -> State:
+    """The state one step later, for any batch."""
+    return undoubled(_advance(model, doubled(state), stepper))
+
+
+def _advance(model, state: State, stepper: AbstractStepper) -> State:
+    """The state one step later; the whole simulation is this function."""
+
+    def single(system: AbstractSystem, state: State) -> Array:
+        system = _cast(system, system.dtype)
+        increment = None
+        if system.noise is not None:
+            increment = system.noise.increment(
+                state.key, state.step, state.clock.dt, system.size
+            )
+        if stepper.stages == 1:
+            return wrap(stepper(system.drift, state.phase, state.clock.dt, increment))
+        # Both are used more than once.
+        increment = materialise(increment, state.step)
+        staged = lambda phase: system.drift(materialise(phase, state.step))  # noqa: E731
+        return wrap(stepper(staged, state.phase, state.clock.dt, increment))
+
+    phase = over_batch(single, model, state)
+    return State(state.step + 1, state.clock, state.key, phase, state.axes)
+
+
+def scan(
+    model, state: State, steps: int, stepper: AbstractStepper, monitors: Monitors
+) -> tuple[State, dict[str, Any]]:
+    """The state after `steps` steps, and the result of each monitor."""
+    begin = state.step
+    observed = {
+        name: monitor.init(model, state, monitor.records(steps))
+        for name, monitor in monitors.items()
+    }
+
+    def body(carry: tuple[State, dict[str, Any]], _: None):
+        state, observed = carry
+        seen = undoubled(state)
+        observed = {
+            name: _observe(monitor, observed[name], model, seen, state.step - begin)
+            for name, monitor in monitors.items()
+        }
+        return (_advance(model, state, stepper), observed), None
+
+    (state, observed), _ = jax.lax.scan(body, (doubled(state), observed), None, length=steps)
+    state = undoubled(state)
+    results = {name: monitors[name].result(observed[name], state) for name in monitors}
+    return state, results
+
+
+def _observe(monitor: AbstractMonitor, accumulator: Any, model, state: State, step: Array) -> Any:
+    """The accumulator after the step numbered `step` of this run, updated only if it is due."""
+    since = step - monitor.after
+    record = since // monitor.every
+
+    def update(accumulator):
+        return monitor.update(accumulator, model, state, record)
+
+    if monitor.every == 1 and monitor.after == 0:
+        return update(accumulator)
+    # The step is shared by all members, so this stays a branch and skips the work.
+    due = (since >= 0) & (since % monitor.every == 0)
+    return jax.lax.cond(due, update, lambda accumulator: accumulator, accumulator)
+
+
+def _cast(system: AbstractSystem, dtype) -> AbstractSystem:
+    """Every floating number of a system in the dtype of the phase."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
+        system,
+    )

@@ -1,0 +1,255 @@
+"""Many systems at once: which leaf of a model has which axis, and the one place that maps over them.
+
+Everything below this module is written for one system; everything above it calls `over_batch`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from tauax._checks import check_instance, check_numbers, fault
+from tauax._types import numeric
+from tauax.state import State
+from tauax.systems.base import AbstractSystem
+
+MEMBER = "member"
+_ROW = "row"
+
+
+class Axis(NamedTuple):
+    """A named batch axis of a model: its size and the leaves, by position, that have it."""
+
+    name: str
+    size: int
+    leaves: tuple[int, ...]
+
+
+class Varied(eqx.Module):
+    """A model some of whose leaves have a leading axis; accepted wherever a model is.
+
+    Made by `vary` and `per_member`. **Attributes:** `system`, the model with the longer leaves;
+    `axes`, the named axes in the order of the batch, `member` last.
+    """
+
+    system: AbstractSystem
+    axes: tuple[Axis, ...] = eqx.field(static=True)
+
+    @property
+    def dtype(self):
+        """The dtype of the phase."""
+        return self.system.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of oscillators."""
+        return self.system.size
+
+    @property
+    def noise(self):
+        """The noise of the system, if any."""
+        return self.system.noise
+
+    def coordinates(self) -> dict[str, Array]:
+        """The values along each axis that moves exactly one number."""
+        leaves = jax.tree.leaves(self.system)
+        return {
+            axis.name: leaves[axis.leaves[0]]
+            for axis in self.axes
+            if axis.name != MEMBER and len(axis.leaves) == 1 and leaves[axis.leaves[0]].ndim == 1
+        }
+
+
+class Zipped(NamedTuple):
+    """Several leaves that move along one axis; made by `zipped`."""
+
+    entries: tuple[tuple[Callable, Any], ...]
+
+
+def vary(model, entries: Mapping[str, Any]) -> Varied:
+    """A grid of models: one named axis per entry, before the member axis, in the order given.
+
+    **Arguments:** `model`, a system or the result of an earlier `vary`; `entries`, for each axis
+    its name and `(where, values)`: `where` picks a leaf (or a tuple of leaves, which then move
+    together) and `values` has shape `(V, *leaf.shape)`; or `tx.zipped({...})`.
+
+        grid = tx.vary(model, {"coupling": (lambda m: m.coupling.strength, jnp.linspace(0, 4, 16))})
+
+    **Raises:** `ValueError` for a name or leaf used twice, a selection that is not a numeric leaf,
+    or values of the wrong shape.
+    """
+    varied = _as_varied(model)
+    for name, entry in entries.items():
+        if name == MEMBER:
+            raise fault(
+                f"an axis named {MEMBER!r}", "any other name", "use tx.per_member for the member axis"
+            )
+        pairs = entry.entries if isinstance(entry, Zipped) else (_pair(name, entry),)
+        varied = _add_axis(varied, name, pairs)
+    return varied
+
+
+def zipped(entries: Mapping[str, Any]) -> Zipped:
+    """Several `(where, values)` that move along one axis of `vary`, all with the same V."""
+    return Zipped(tuple(_pair(name, entry) for name, entry in entries.items()))
+
+
+def per_member(model, where: Callable, values) -> Varied:
+    """Give a leaf one value per member: quenched disorder, or one noise path each.
+
+    **Arguments:** `where` picks a leaf; `values` has shape `(members, *leaf.shape)`. The `members`
+    of `tx.init` must then be that number.
+
+    **Raises:** as `vary`.
+    """
+    return _add_axis(_as_varied(model), MEMBER, ((where, values),))
+
+
+def over_batch(function: Callable, model, state: State) -> Any:
+    """`function(system, state)` of one system, mapped over all batch axes of the state."""
+    system, axes = (model.system, model.axes) if isinstance(model, Varied) else (model, ())
+
+    def single(system, key, phase):
+        return function(system, State(state.step, state.clock, key, phase))
+
+    mapped = single
+    for name in reversed(state.axes):
+        mapped = jax.vmap(mapped, in_axes=(_mapped_leaves(system, axes, name), 0, 0))
+    return mapped(system, state.key, state.phase)
+
+
+def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, State]:
+    """One system of a batch and its state, without batch axes; `index` has one entry per axis."""
+    system, axes = (model.system, model.axes) if isinstance(model, Varied) else (model, ())
+    leaves, structure = jax.tree.flatten(system)
+    for axis in axes:
+        for leaf in axis.leaves:
+            leaves[leaf] = leaves[leaf][index[state.axes.index(axis.name)]]
+    key = None if state.key is None else state.key[index]
+    single = State(state.step, state.clock, key, state.phase[index])
+    return structure.unflatten(leaves), single
+
+
+def doubled(state: State) -> State:
+    """A batch of one as two rows, the second with its phases negated; other batches as they are.
+
+    XLA compiles a single row differently (a matrix product becomes a matrix-vector one, fusions
+    contract otherwise); with a second row that differs, one system gets the bits it has in any
+    batch.
+    """
+    if math.prod(state.phase.shape[:-1]) != 1:
+        return state
+    key = None if state.key is None else jnp.stack([state.key, state.key])
+    phase = jnp.stack([state.phase, -state.phase])
+    return State(state.step, state.clock, key, phase, (_ROW, *state.axes))
+
+
+def undoubled(state: State) -> State:
+    """The batch of one that `doubled` made two rows of."""
+    if state.axes[:1] != (_ROW,):
+        return state
+    key = None if state.key is None else state.key[0]
+    return State(state.step, state.clock, key, state.phase[0], state.axes[1:])
+
+
+def _mapped_leaves(system: AbstractSystem, axes: tuple[Axis, ...], name: str):
+    """The `in_axes` of a system: 0 for the leaves that have the axis, None for the others."""
+    leaves, structure = jax.tree.flatten(system)
+    has = {leaf for axis in axes if axis.name == name for leaf in axis.leaves}
+    return structure.unflatten([0 if leaf in has else None for leaf in range(len(leaves))])
+
+
+def _as_varied(model) -> Varied:
+    if isinstance(model, Varied):
+        return model
+    check_instance("model", model, AbstractSystem, "pass a system such as tx.PhaseOscillators(...)")
+    return Varied(model, ())
+
+
+def _pair(name: str, entry) -> tuple[Callable, Any]:
+    if isinstance(entry, tuple) and len(entry) == 2 and callable(entry[0]):
+        return entry
+    raise fault(
+        f"{entry!r} for axis {name!r}", "a pair (where, values)",
+        "write (lambda m: m.coupling.strength, jnp.linspace(0, 4, 16))", TypeError,
+    )
+
+
+def _add_axis(varied: Varied, name: str, pairs: tuple[tuple[Callable, Any], ...]) -> Varied:
+    leaves, structure = jax.tree.flatten(varied.system)
+    taken = {leaf: axis.name for axis in varied.axes for leaf in axis.leaves}
+    present = [axis for axis in varied.axes if axis.name == name]
+    if present and name != MEMBER:
+        raise fault(f"the axis {name!r} twice", "a name per axis", "choose another name")
+    sizes = {axis.size for axis in present}
+    chosen: list[int] = []
+    for where, values in pairs:
+        for leaf, value in _select(varied.system, where, values):
+            if leaf in taken or leaf in chosen:
+                raise fault(
+                    f"one leaf on the axes {taken.get(leaf, name)!r} and {name!r}",
+                    "each leaf on one axis", "vary it once, with all the values on one axis",
+                )
+            leaves[leaf] = _stacked(name, value, leaves[leaf])
+            sizes.add(leaves[leaf].shape[0])
+            chosen.append(leaf)
+    if len(sizes) > 1:
+        raise fault(
+            f"values of {sorted(sizes)} entries on the axis {name!r}", "one number of entries",
+            "give every leaf of an axis as many values",
+        )
+    system = structure.unflatten(leaves)
+    check_numbers(system)
+    old = present[0].leaves if present else ()
+    axes = [axis for axis in varied.axes if axis.name != name]
+    axes.append(Axis(name, sizes.pop(), old + tuple(chosen)))
+    return Varied(system, tuple(sorted(axes, key=lambda axis: axis.name == MEMBER)))
+
+
+def _select(system: AbstractSystem, where: Callable, values) -> list[tuple[int, Any]]:
+    """The positions of the leaves that `where` picks, each with its values."""
+    count = len(jax.tree.leaves(system))
+    marks = jax.tree.structure(system).unflatten([_Mark(leaf) for leaf in range(count)])
+    try:
+        picked = where(marks)
+    except (AttributeError, TypeError) as error:
+        raise fault(
+            f"a where that fails on this model ({error})", "a numeric leaf",
+            "select like lambda m: m.coupling.strength",
+        ) from error
+    picked, values = (picked, values) if isinstance(picked, tuple) else ((picked,), (values,))
+    for mark in picked:
+        if not isinstance(mark, _Mark):
+            raise fault(
+                f"a where that selects {type(mark).__name__}", "a numeric leaf",
+                "select a whole array such as m.coupling.strength, not a part, None or a static field",
+            )
+    if len(values) != len(picked):
+        raise fault(
+            f"{len(values)} sets of values for {len(picked)} leaves", "one set per leaf",
+            "give a tuple of values as long as the tuple of leaves",
+        )
+    return [(mark.leaf, value) for mark, value in zip(picked, values, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Stands for the leaf at a position while a `where` picks."""
+
+    leaf: int
+
+
+def _stacked(name: str, values, leaf: Array) -> Array:
+    array = numeric(values)
+    if array.shape[1:] != leaf.shape or array.ndim == 0 or array.shape[0] == 0:
+        expected = ", ".join(["V", *map(str, leaf.shape)])
+        raise fault(
+            f"values of shape {array.shape} on the axis {name!r}", f"shape ({expected})",
+            "stack the values along a new first axis",
+        )
+    return jnp.asarray(array, leaf.dtype)

@@ -1,0 +1,33 @@
+"""All-to-all coupling through the mean field: O(N)."""
+
+from jaxtyping import Array
+
+from tauax._checks import check_numbers, check_per_oscillator, check_shape
+from tauax._types import Torque, number
+from tauax.couplings.base import AbstractCoupling, turn_back
+from tauax.numerics.reduce import mean
+
+
+class MeanField(AbstractCoupling):
+    """C_i = (K/N) Σ_j sin(θ_j − θ_i − α), the self-term included (Kuramoto 1975; Sakaguchi 1986).
+
+    **Arguments:** `strength` K in rad/s, one number or one per receiving oscillator; `lag` α in
+    radians.
+
+    **Raises:** `ValueError` for non-finite values, or a shape that does not fit the system.
+    """
+
+    strength: Array = number()
+    lag: Array = number(default=0.0)
+
+    def __check_init__(self) -> None:
+        check_numbers(self)
+
+    def __call__(self, sin: Array, cos: Array) -> Torque:
+        field_sin, field_cos = turn_back(mean(sin), mean(cos), self.lag)
+        strength_sin, strength_cos = self.strength * field_sin, self.strength * field_cos
+        return strength_sin * cos - strength_cos * sin
+
+    def check(self, size: int) -> None:
+        check_per_oscillator("MeanField.strength", self.strength, size)
+        check_shape("MeanField.lag", self.lag, [()], "give one angle for the whole coupling")

@@ -1,0 +1,63 @@
+"""What a monitor is: a statistic accumulated along a run in constant memory."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array
+
+from tauax._checks import check_count, check_instance
+from tauax.readouts import Readout
+from tauax.state import State
+
+
+class AbstractResult(eqx.Module):
+    """What a monitor gives the user."""
+
+    @abstractmethod
+    def statistics(self) -> dict[str, Array]:
+        """The arrays worth a column of a table, by name, batch axes first."""
+
+
+class AbstractMonitor(eqx.Module):
+    """Reads the state before each step that is due and folds what it reads into an accumulator.
+
+    A step n, counted from the start of the run, is due if n ≥ `after` and n − `after` is a multiple
+    of `every`: ⌈(steps − after)/every⌉ records. Accumulators hold the batch axes first, so that a
+    monitor is elementwise over members.
+    """
+
+    every: eqx.AbstractVar[int]
+    after: eqx.AbstractVar[int]
+
+    def __check_init__(self) -> None:
+        check_count("every", self.every, 1)
+        check_count("after", self.after, 0)
+
+    def records(self, steps: int) -> int:
+        """How many of the steps of a run are due."""
+        return max(0, -((self.after - steps) // self.every))
+
+    @abstractmethod
+    def init(self, model, state: State, records: int) -> Any:
+        """The accumulator before the first record."""
+
+    @abstractmethod
+    def update(self, accumulator: Any, model, state: State, record: Array) -> Any:
+        """The accumulator with the record numbered `record` folded in."""
+
+    @abstractmethod
+    def result(self, accumulator: Any, state: State) -> AbstractResult:
+        """What the user is given; `state` is the one after the run."""
+
+    @abstractmethod
+    def merge(self, earlier: Any, later: Any) -> Any:
+        """The result over two consecutive runs from the results of each; associative."""
+
+
+def check_readout(monitor: AbstractMonitor, readout: Any) -> None:
+    """Raise unless a monitor was given a readout."""
+    check_instance(
+        f"{type(monitor).__name__} of readout", readout, Readout,
+        "pass tx.coherence, or decorate your function with @tx.readout",
+    )

@@ -1,0 +1,102 @@
+"""Noise: the random increment of every oscillator over one step."""
+
+from abc import abstractmethod
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from tauax._checks import check_numbers, check_per_oscillator, fault
+from tauax._types import MemberKey, Step, number, numeric
+from tauax.numerics import random
+
+_DRAWS = {"normal": random.normal, "two_point": random.two_point, "three_point": random.three_point}
+
+
+class AbstractNoise(eqx.Module):
+    """Additive noise: increments that do not depend on the state, so Itô and Stratonovich agree."""
+
+    needs_key: eqx.AbstractClassVar[bool]
+
+    @abstractmethod
+    def check(self, size: int) -> None:
+        """Raise unless the noise fits a system of `size` oscillators."""
+
+    @abstractmethod
+    def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
+        """What the noise adds to the phases over one step, `[oscillator]`, radians."""
+
+
+class WhiteNoise(AbstractNoise):
+    """White noise, √(2D) dW per oscillator: the increment of one step is √(2D·dt)·z.
+
+    **Arguments:** `intensity` D ≥ 0 in rad²/s, one number or one per oscillator; `increments`, the
+    law of z: `"normal"`, or for ensemble statistics only `"two_point"` (weak order 1) or
+    `"three_point"` (weak order 2), whose single paths are not Brownian.
+
+    The derivative with respect to D is infinite at D = 0, as that of √D is.
+
+    **Raises:** `ValueError` for a negative or non-finite intensity or an unknown law.
+    """
+
+    intensity: Array = number("nonnegative")
+    increments: Literal["normal", "two_point", "three_point"] = eqx.field(
+        static=True, default="normal"
+    )
+
+    needs_key = True
+
+    @classmethod
+    def from_deviation(cls, deviation, **law: str) -> "WhiteNoise":
+        """The other convention, σ dW with D = σ²/2; `deviation` σ in rad/√s."""
+        deviation = numeric(deviation)
+        return cls(intensity=deviation**2 / 2, **law)
+
+    def __check_init__(self) -> None:
+        check_numbers(self)
+        if self.increments not in _DRAWS:
+            raise fault(
+                f"increments={self.increments!r}", f"one of {', '.join(_DRAWS)}",
+                'leave it out for "normal"',
+            )
+
+    def check(self, size: int) -> None:
+        check_per_oscillator("WhiteNoise.intensity", self.intensity, size)
+
+    def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
+        draw = _DRAWS[self.increments]
+        return jnp.sqrt(2.0 * self.intensity * dt) * draw(key, step, size, dt.dtype)
+
+
+class GivenNoise(AbstractNoise):
+    """Increments given in advance, so that one Brownian path can be followed at several dt.
+
+    **Arguments:** `increments`, `[step, oscillator]` in radians: row n is added over step n, so for
+    intensity D it holds √(2D)·(W(t_{n+1}) − W(t_n)). One path per member goes through
+    `tx.per_member(model, lambda m: m.noise.increments, paths)`.
+
+    A run past the last row is refused where the step count is known and gives NaN where it is not.
+    """
+
+    increments: Array = number("finite")
+
+    needs_key = False
+
+    def __check_init__(self) -> None:
+        check_numbers(self)
+        if self.increments.ndim != 2:
+            raise fault(
+                f"increments of shape {self.increments.shape}", "shape (steps, oscillators)",
+                "give each member its own path with tx.per_member",
+            )
+
+    def check(self, size: int) -> None:
+        if self.increments.shape[-1] != size:
+            raise fault(
+                f"increments for {self.increments.shape[-1]} oscillators", f"{size} oscillators",
+                "give increments of shape (steps, oscillators)",
+            )
+
+    def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
+        return jnp.take(self.increments, step, axis=0, mode="fill", fill_value=jnp.nan)

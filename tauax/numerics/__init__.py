@@ -1,0 +1,1 @@
+"""Sine and cosine, addressed random numbers, circular arithmetic and fixed-order sums."""

@@ -1,0 +1,96 @@
+"""Addressed random numbers: each is a pure function of where it is used, none is carried along.
+
+The generator is Threefry-2x32-20 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as
+easy as 1, 2, 3"), written as straight-line code so that it fuses with the update that uses it.
+
+Address layout, part of the public contract and pinned by a test of golden numbers:
+
+    stream key = threefry(key,        (stream, point))     point: index in the grid made by `vary`
+    member key = threefry(stream key, (0, member))
+    words      = threefry(member key, (step, oscillator))
+
+`key` is the caller's; the streams are `PHASE` and `NOISE`. All counters are unsigned 32-bit. One
+block of two words serves one oscillator for one step, whatever is made of it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt32
+
+from tauax._types import MemberKey, SeedKey, Words
+from tauax.numerics.trig import cos_turns
+
+PHASE, NOISE = 1, 2
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def threefry2x32(key0: Array, key1: Array, count0: Array, count1: Array) -> tuple[Array, Array]:
+    """Threefry-2x32 with 20 rounds: two uniform uint32 words from a key and a counter of two words.
+
+    All arguments are uint32 and broadcast. Equal to the reference implementation of Random123.
+    """
+    keys = (key0, key1, key0 ^ key1 ^ jnp.uint32(_PARITY))
+    x0, x1 = count0 + keys[0], count1 + keys[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = _rotate_left(x1, rotation) ^ x0
+        x0 = x0 + keys[(group + 1) % 3]
+        x1 = x1 + keys[(group + 2) % 3] + jnp.uint32(group + 1)
+    return x0, x1
+
+
+def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> MemberKey:
+    """One key per member of one stream, from the caller's key; `point` and `member` broadcast."""
+    words = jax.random.key_data(key)
+    words = threefry2x32(words[0], words[1], jnp.uint32(stream), point.astype(jnp.uint32))
+    words = threefry2x32(*words, jnp.uint32(0), member.astype(jnp.uint32))
+    return jax.random.wrap_key_data(jnp.stack(words, axis=-1), impl="threefry2x32")
+
+
+def block(key: MemberKey, step: Array, size: int) -> tuple[UInt32[Array, " oscillator"], ...]:
+    """The two words of each oscillator of one member at one step."""
+    words: Words = jax.random.key_data(key)
+    return threefry2x32(words[0], words[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32))
+
+
+def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
+    """Uniform phases in [−π, π), from step 0 of a member's own stream."""
+    word, _ = block(key, jnp.uint32(0), size)
+    return _signed_turns(word, dtype) * (2.0 * jnp.pi)
+
+
+def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
+    """Standard normals by Box–Muller: √(−2 ln u)·cos 2πt, |z| ≤ 6.7.
+
+    u and t keep the leading 31 and 32 bits of the two words in float64 and 24 in float32, so both
+    precisions follow the same path to rounding.
+    """
+    radius_word, angle_word = block(key, step, size)
+    uniform = ((radius_word >> 1).astype(jnp.int32).astype(dtype) + 0.5) * 2.0**-31
+    return jnp.sqrt(-2.0 * jnp.log(uniform)) * cos_turns(_signed_turns(angle_word, dtype))
+
+
+def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
+    """±1 with equal odds: the moments of a normal up to the third. For weak statistics only."""
+    word, _ = block(key, step, size)
+    return jnp.where(word >> 31 == 0, 1.0, -1.0).astype(dtype)
+
+
+def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
+    """0 with odds 2/3, ±√3 with odds 1/6 each: the moments of a normal up to the fifth."""
+    word, _ = block(key, step, size)
+    sixth = jnp.uint32(2**32 // 6)
+    sign = jnp.where(word < sixth, -1.0, jnp.where(word >= jnp.uint32(2**32 - 2**32 // 6), 1.0, 0.0))
+    return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
+
+
+def _signed_turns(word: Array, dtype: jnp.dtype) -> Array:
+    """A word as a number in [−½, ½)."""
+    return word.astype(jnp.int32).astype(dtype) * 2.0**-32
+
+
+def _rotate_left(x: Array, bits: int) -> Array:
+    return (x << jnp.uint32(bits)) | (x >> jnp.uint32(32 - bits))

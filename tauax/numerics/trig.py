@@ -1,0 +1,73 @@
+"""Sine and cosine together, fast in float32 and exact in float64.
+
+In float32 both come from one odd polynomial for a quarter turn; XLA turns it into vector code,
+where its own sine and cosine are scalar library calls on a CPU. The derivative is a rule, so that
+reverse mode stores the two results and none of the polynomial's steps.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+# 2π = HIGH + LOW; HIGH has 8 bits, so that k·HIGH is exact for every |k| < 2¹⁶ in float32
+# and for |k| < 2⁴⁵ in float64.
+_TWO_PI_HIGH = 6.28125
+_TWO_PI_LOW = 2.0 * math.pi - _TWO_PI_HIGH
+
+# Minimax for sin x − x = x³·P(x²) on |x| ≤ π/2: absolute error 5e-9, below float32 rounding.
+_QUARTER = (-0.16666657096352025, 0.00833301728832259, -0.00019806614990198167, 2.6000543358e-06)
+
+
+def sincos(x: Array) -> tuple[Array, Array]:
+    """Sine and cosine of an angle in radians.
+
+    float32: absolute error ≤ 4e-7 for |x| ≤ 10⁴ (measured 2.5e-7), growing to 2e-6 at 10⁵; no
+    relative bound holds near the zeros. float64: the library functions. NaN and ±∞ give NaN.
+
+    **Arguments:** `x`, any shape, radians.
+
+    **Returns:** `(sin x, cos x)`, each of the shape and dtype of `x`. The derivatives are exactly
+    cos x and −sin x of the returned values.
+    """
+    return sincos_wrapped(reduce_turns(x) if x.dtype == jnp.float32 else x)
+
+
+@jax.custom_jvp
+def sincos_wrapped(phase: Array) -> tuple[Array, Array]:
+    """Sine and cosine of a phase that is wrapped already, |phase| ≤ π: no range reduction."""
+    if phase.dtype != jnp.float32:
+        return jnp.sin(phase), jnp.cos(phase)
+    half = jnp.float32(math.pi)
+    folded = jnp.maximum(jnp.minimum(phase, half - phase), -half - phase)
+    return _quarter_sine(folded), _quarter_sine(half / 2 - jnp.abs(phase))
+
+
+@sincos_wrapped.defjvp
+def _sincos_wrapped_jvp(primals, tangents):
+    (phase,), (tangent,) = primals, tangents
+    sin, cos = sincos_wrapped(phase)
+    return (sin, cos), (cos * tangent, -sin * tangent)
+
+
+def cos_turns(turns: Array) -> Array:
+    """cos 2πt for t in [−½, ½] turns; the angle of Box–Muller, with no reduction to do."""
+    if turns.dtype != jnp.float32:
+        return jnp.cos(2.0 * math.pi * turns)
+    return _quarter_sine(jnp.float32(2.0 * math.pi) * (0.25 - jnp.abs(turns)))
+
+
+def reduce_turns(x: Array) -> Array:
+    """x − 2π·round(x / 2π), with 2π in two words; |result| exceeds π by at most a rounding."""
+    turns = jnp.round(x * (0.5 / math.pi))
+    return (x - turns * _TWO_PI_HIGH) - turns * _TWO_PI_LOW
+
+
+def _quarter_sine(x: Array) -> Array:
+    """sin x for |x| ≤ π/2."""
+    square = x * x
+    series = jnp.full_like(x, _QUARTER[-1])
+    for coefficient in _QUARTER[-2::-1]:
+        series = series * square + coefficient
+    return x + x * square * series

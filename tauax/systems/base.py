@@ -1,0 +1,33 @@
+"""What a system is: the vector field that a stepper advances."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array
+
+from tauax._types import MemberKey, Phase, Torque
+from tauax.noise import AbstractNoise
+
+
+class AbstractSystem(eqx.Module):
+    """A system of oscillators, written for one member; `tauax.batch` maps it over members."""
+
+    noise: eqx.AbstractVar[AbstractNoise | None]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of oscillators."""
+
+    @property
+    @abstractmethod
+    def dtype(self):
+        """The dtype of the phase, to which every other number is cast inside the step."""
+
+    @abstractmethod
+    def initial_phase(self, key: MemberKey) -> Phase:
+        """Where the phases start when the user does not say, `[oscillator]`, radians."""
+
+    @abstractmethod
+    def drift(self, phase: Phase) -> Torque:
+        """dθ/dt without noise at wrapped phases, `[oscillator]`, rad/s."""

@@ -1,0 +1,61 @@
+"""Phase oscillators, the system of Kuramoto and its relatives."""
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from tauax._checks import check_instance, check_numbers, fault
+from tauax._types import MemberKey, Phase, Torque, number
+from tauax.couplings.base import AbstractCoupling
+from tauax.noise import AbstractNoise
+from tauax.numerics import random
+from tauax.numerics.trig import sincos_wrapped
+from tauax.systems.base import AbstractSystem
+
+
+class PhaseOscillators(AbstractSystem):
+    """dθ_i = [ω_i + C_i(θ)] dt + √(2 D_i) dW_i.
+
+    **Arguments:** `frequency` ω, `[oscillator]`, rad/s, whose dtype is that of the phase;
+    `coupling` C and `noise`, or None for free and for noiseless oscillators.
+
+    Phases start uniformly at random unless `tx.init(..., phase=...)` says otherwise.
+
+    **Raises:** `ValueError` for non-finite frequencies, and for parts that do not fit their number.
+    """
+
+    frequency: Array = number()
+    coupling: AbstractCoupling | None = None
+    noise: AbstractNoise | None = None
+
+    def __check_init__(self) -> None:
+        check_numbers(self)
+        if self.frequency.ndim != 1 or self.frequency.size == 0:
+            raise fault(
+                f"frequency of shape {self.frequency.shape}", "shape (oscillators,)",
+                "for one set per member build the model with one set, then "
+                "tx.per_member(model, lambda m: m.frequency, sets)",
+            )
+        for name, kind in (("coupling", AbstractCoupling), ("noise", AbstractNoise)):
+            part = getattr(self, name)
+            if part is not None:
+                check_instance(name, part, kind, f"pass a {name} such as {_EXAMPLE[name]}")
+                part.check(self.size)
+
+    @property
+    def size(self) -> int:
+        return self.frequency.shape[-1]
+
+    @property
+    def dtype(self):
+        return self.frequency.dtype
+
+    def initial_phase(self, key: MemberKey) -> Phase:
+        return random.angles(key, self.size, self.dtype)
+
+    def drift(self, phase: Phase) -> Torque:
+        if self.coupling is None:
+            return jnp.broadcast_to(self.frequency, phase.shape)
+        return self.frequency + self.coupling(*sincos_wrapped(phase))
+
+
+_EXAMPLE = {"coupling": "tx.MeanField(strength=2.0)", "noise": "tx.WhiteNoise(intensity=0.1)"}

@@ -1,0 +1,16 @@
+"""Shared fixtures: 64-bit mode for one test, and the kernel's shape annotations checked."""
+
+import jax
+import jaxtyping
+import pytest
+
+# Not the public constructors and verbs: their own messages are what the user must see.
+KERNEL = ["numerics", "_scan", "readouts", "state", "steppers"]
+jaxtyping.install_import_hook([f"tauax.{module}" for module in KERNEL], "beartype.beartype")
+
+
+@pytest.fixture
+def x64():
+    """64-bit mode inside one test."""
+    with jax.enable_x64(True):
+        yield
