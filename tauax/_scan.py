@@ -1,16 +1,18 @@
 """One step, and the scan of many with monitors: the kernel behind `tx.step` and `tx.simulate`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax._types import Phase
 from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
 from tauax.numerics.circular import wrap
-from tauax.numerics.fusion import materialise
+from tauax.numerics.fusion import isolated, materialised
 from tauax.state import State
 from tauax.steppers import AbstractStepper
 from tauax.systems.base import AbstractSystem
@@ -24,24 +26,26 @@ def step_once(model, state: State, stepper: AbstractStepper) -> State:
 
 
 def _advance(model, state: State, stepper: AbstractStepper) -> State:
-    """The state one step later; the whole simulation is this function."""
+    """The state one step later."""
 
-    def single(system: AbstractSystem, state: State) -> Array:
-        system = _cast(system, system.dtype)
-        increment = None
-        if system.noise is not None:
-            increment = system.noise.increment(
-                state.key, state.step, state.clock.dt, system.size
-            )
-        if stepper.stages == 1:
-            return wrap(stepper(system.drift, state.phase, state.clock.dt, increment))
-        # Both are used more than once.
-        increment = materialise(increment, state.step)
-        staged = lambda phase: system.drift(materialise(phase, state.step))  # noqa: E731
-        return wrap(stepper(staged, state.phase, state.clock.dt, increment))
+    def phases(phase: Phase) -> Phase:
+        before = State(state.step, state.clock, state.key, phase, state.axes)
+        return over_batch(partial(_next_phase, stepper), model, before)
 
-    phase = over_batch(single, model, state)
+    phase = isolated(phases, state.phase, state.step)
     return State(state.step + 1, state.clock, state.key, phase, state.axes)
+
+
+def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> Phase:
+    """θ(t + dt) of one system: the whole simulation is this function."""
+    system = _cast(system, system.dtype)
+    drift, dt, increment = system.drift, state.clock.dt, None
+    if system.noise is not None:
+        increment = system.noise.increment(state.key, state.step, dt, system.size)
+    if stepper.stages > 1:
+        increment = materialised(increment, state.step)
+        drift = lambda phase: system.drift(materialised(phase, state.step))  # noqa: E731
+    return wrap(stepper(drift, state.phase, dt, increment))
 
 
 def scan(

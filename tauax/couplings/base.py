@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator
 from tauax._types import Torque, number, numeric
+from tauax.numerics.fusion import cross
 
 
 class AbstractCoupling(eqx.Module):
@@ -24,6 +25,8 @@ class AbstractCoupling(eqx.Module):
     @abstractmethod
     def check(self, size: int) -> None:
         """Raise unless the coupling fits a system of `size` oscillators."""
+
+    __array_ufunc__ = None  # numpy_array * coupling is one coupling, not an array of them
 
     def __add__(self, other: "AbstractCoupling") -> "Sum":
         if not isinstance(other, AbstractCoupling):
@@ -72,5 +75,5 @@ def turn_back(sin: Array, cos: Array, lag: Array) -> tuple[Array, Array]:
     """(sin(θ − α), cos(θ − α)) from sin θ and cos θ; exact for α = 0."""
     # The library functions, not the fast ones: the lag may be any angle, and costs nothing here.
     sin_lag, cos_lag = jnp.sin(lag), jnp.cos(lag)
-    return sin * cos_lag - cos * sin_lag, cos * cos_lag + sin * sin_lag
+    return cross(sin, cos_lag, cos, sin_lag), cross(cos, cos_lag, -sin, sin_lag)
 

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from tauax._checks import check_numbers, check_per_oscillator, check_shape, fault
 from tauax._types import Torque, Weights, number
 from tauax.couplings.base import AbstractCoupling, turn_back
+from tauax.numerics.fusion import cross
 
 Norm = Literal["none", "size", "in_degree"]
 
@@ -51,7 +52,7 @@ class Dense(AbstractCoupling):
         sin_lagged, cos_lagged = turn_back(sin, cos, self.lag)
         field_sin = sin_lagged @ self.weights.T
         field_cos = cos_lagged @ self.weights.T
-        return (self.strength / self._divisor()) * (field_sin * cos - field_cos * sin)
+        return (self.strength / self._divisor()) * cross(field_sin, cos, field_cos, sin)
 
     def check(self, size: int) -> None:
         check_shape(

@@ -5,6 +5,7 @@ from jaxtyping import Array
 from tauax._checks import check_numbers, check_per_oscillator, check_shape
 from tauax._types import Torque, number
 from tauax.couplings.base import AbstractCoupling, turn_back
+from tauax.numerics.fusion import cross
 from tauax.numerics.reduce import mean
 
 
@@ -26,7 +27,7 @@ class MeanField(AbstractCoupling):
     def __call__(self, sin: Array, cos: Array) -> Torque:
         field_sin, field_cos = turn_back(mean(sin), mean(cos), self.lag)
         strength_sin, strength_cos = self.strength * field_sin, self.strength * field_cos
-        return strength_sin * cos - strength_cos * sin
+        return cross(strength_sin, cos, strength_cos, sin)
 
     def check(self, size: int) -> None:
         check_per_oscillator("MeanField.strength", self.strength, size)

@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax.numerics.fusion import cross
 from tauax.numerics.reduce import mean
 from tauax.numerics.trig import reduce_turns, sincos
 
@@ -34,7 +35,7 @@ def mean_vector(phase: Array) -> tuple[Array, Array]:
 
 def length(sin: Array, cos: Array) -> Array:
     """√(sin² + cos²), with derivative 0 instead of NaN where both vanish."""
-    square = sin * sin + cos * cos
+    square = cross(sin, sin, -cos, cos)
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), square)
 

@@ -1,5 +1,11 @@
-"""Keep the compiler from computing a value again in each of its uses."""
+"""What keeps the compiler from changing results or repeating work when it fuses.
 
+XLA:CPU drops optimisation barriers before it fuses, but not a branch, and it cannot know that the
+step counter is never negative. So `isolated` and `materialised` branch on that; on other platforms
+they change nothing.
+"""
+
+from collections.abc import Callable
 from typing import TypeVar
 
 import jax
@@ -9,18 +15,37 @@ from jaxtyping import Array
 T = TypeVar("T")
 
 
-def materialise(value: T, step: Array) -> T:
-    """`value`, computed once and stored; `step` is the step counter, whose sign XLA cannot know.
+def isolated(function: Callable[[T], T], value: T, step: Array) -> T:
+    """function(value), compiled by itself: the same bits in a scan, by hand or beside monitors.
 
-    XLA:CPU fuses a cheap producer into every consumer, and drops optimisation barriers before it
-    does: the noise of a two-stage step was computed four times over, in code that no longer used
-    vectors, and the step ran ten times slower. A branch is a boundary that it keeps. Other
-    platforms get the value as it is.
+    Left to itself XLA hoists products out of a scan and shares subexpressions with monitors, which
+    changes where a multiplication and an addition are contracted to one rounding.
     """
     return jax.lax.platform_dependent(
-        value, step, cpu=_stored, default=lambda value, step: value
+        value, step,
+        cpu=lambda value, step: jax.lax.cond(step >= 0, function, lambda x: x, value),
+        default=lambda value, step: function(value),
     )
+
+
+def materialised(value: T, step: Array) -> T:
+    """`value`, computed once and stored instead of once more in each of its uses.
+
+    The noise of a two-stage step was computed four times over, in code that no longer used
+    vectors; the step ran ten times slower.
+    """
+    return jax.lax.platform_dependent(value, step, cpu=_stored, default=lambda value, step: value)
 
 
 def _stored(value: T, step: Array) -> T:
     return jax.lax.cond(step >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), value)
+
+
+def cross(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """a·b − c·d for d a sine or cosine, with c·d always the product that is rounded first.
+
+    A compiler may contract either product with the subtraction, and LLVM's choice depends on the
+    number of rows. A select on d, true for every d but NaN, leaves it only one.
+    """
+    product = c * d
+    return a * b - jnp.where(d <= 2.0, product, d)
