@@ -36,7 +36,42 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_MODULES), *sorted(_HOME)]
+__all__ = [
+    "RK4",
+    "AbstractCoupling",
+    "AbstractMonitor",
+    "AbstractNoise",
+    "AbstractStepper",
+    "AbstractSystem",
+    "Dense",
+    "Euler",
+    "GivenNoise",
+    "Heun",
+    "MeanField",
+    "Moments",
+    "PhaseOscillators",
+    "Rotations",
+    "Solution",
+    "State",
+    "Trace",
+    "Varied",
+    "WhiteNoise",
+    "coherence",
+    "frequencies",
+    "init",
+    "iterate",
+    "mean_phase",
+    "networks",
+    "numerics",
+    "per_member",
+    "phase",
+    "readout",
+    "simulate",
+    "step",
+    "theory",
+    "vary",
+    "zipped",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from types import UnionType
 from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 _DOMAINS = {
     "finite": (np.isfinite, "finite numbers"),
@@ -24,7 +24,7 @@ def fault(got: str, expected: str, fix: str, kind: type[Exception] = ValueError)
 
 def is_concrete(value: Any) -> bool:
     """Whether the value can be looked at now: false while it is traced by jit, grad or vmap."""
-    return not isinstance(value, jax.core.Tracer)
+    return not isinstance(value, Tracer)
 
 
 def check_domain(name: str, value: Any, domain: str) -> None:
@@ -62,7 +62,8 @@ def check_count(name: str, value: Any, least: int) -> int:
     """`value` as a Python integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise fault(
-            f"{name}={value!r} ({type(value).__name__})", f"an integer ≥ {least}",
+            f"{name}={value!r} ({type(value).__name__})",
+            f"an integer ≥ {least}",
             f"pass {name}=int(...): it sets array sizes, so it must be known before tracing",
             TypeError,
         )
@@ -75,7 +76,8 @@ def check_dt(dt: Any) -> None:
     """Raise unless dt is one positive, finite number of seconds; a traced dt passes."""
     if jnp.shape(dt) != ():
         raise fault(
-            f"dt of shape {jnp.shape(dt)}", "one number of seconds for all members",
+            f"dt of shape {jnp.shape(dt)}",
+            "one number of seconds for all members",
             "run once per dt, or vary the model's rates instead",
         )
     if is_concrete(dt) and not (np.isfinite(dt) and dt > 0):
@@ -86,13 +88,15 @@ def check_instance(name: str, value: Any, kind: type | UnionType, fix: str) -> N
     """Raise unless `value` is an instance (not the class itself) of the wanted kind."""
     if not isinstance(value, kind):
         got = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r}"
-        names = " or ".join(one.__name__ for one in get_args(kind) or (kind,))
+        names = " or ".join(getattr(one, "__name__", str(one)) for one in get_args(kind) or (kind,))
         raise fault(f"{name}={got}", f"an instance of {names}", fix, TypeError)
 
 
 def check_per_oscillator(name: str, value: Any, size: int) -> None:
     """Raise unless `value` is one number or one per oscillator."""
     check_shape(
-        name, value, [(), (size,)],
+        name,
+        value,
+        [(), (size,)],
         "give one value for all oscillators or one each; for one per member use tx.per_member",
     )

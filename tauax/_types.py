@@ -1,11 +1,10 @@
-"""Array aliases with named axes, and the one way a module declares a numeric field.
+"""Array aliases with named axes, and the converter of every numeric field.
 
 `batch` stands for the axes made by `vary` and for `member`; the oscillator axis comes last.
 """
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +20,11 @@ Step = Int[Array, ""]
 SeedKey = Key[Array, ""]
 MemberKey = Key[Array, "*batch"]
 Words = UInt32[Array, "2"]
+
+
+# What a numeric field of a module may hold; checked wherever the leaf is set.
+FINITE = {"domain": "finite"}
+NONNEGATIVE = {"domain": "nonnegative"}
 
 
 def numeric(value: Any) -> Array:
@@ -44,14 +48,11 @@ def numeric(value: Any) -> Array:
         return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(dtype))
     except (TypeError, ValueError) as error:
         raise fault(
-            f"{value!r}", "a real number or an array of numbers", "convert it with jnp.asarray",
+            f"{value!r}",
+            "a real number or an array of numbers",
+            "convert it with jnp.asarray",
             TypeError,
         ) from error
-
-
-def number(domain: str = "finite", **default: Any) -> Any:
-    """Declare a numeric field of a module; `domain` is checked wherever the leaf is set."""
-    return eqx.field(converter=numeric, metadata={"domain": domain}, **default)
 
 
 def _is_number(value: Any) -> bool:

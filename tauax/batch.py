@@ -1,4 +1,4 @@
-"""Many systems at once: which leaf of a model has which axis, and the one place that maps over them.
+"""Many systems at once: which leaf of a model has which axis, and the one place that maps them.
 
 Everything below this module is written for one system; everything above it calls `over_batch`.
 """
@@ -87,7 +87,9 @@ def vary(model, entries: Mapping[str, Any]) -> Varied:
     for name, entry in entries.items():
         if name == MEMBER:
             raise fault(
-                f"an axis named {MEMBER!r}", "any other name", "use tx.per_member for the member axis"
+                f"an axis named {MEMBER!r}",
+                "any other name",
+                "use tx.per_member for the member axis",
             )
         pairs = entry.entries if isinstance(entry, Zipped) else (_pair(name, entry),)
         varied = _add_axis(varied, name, pairs)
@@ -175,8 +177,10 @@ def _pair(name: str, entry) -> tuple[Callable, Any]:
     if isinstance(entry, tuple) and len(entry) == 2 and callable(entry[0]):
         return entry
     raise fault(
-        f"{entry!r} for axis {name!r}", "a pair (where, values)",
-        "write (lambda m: m.coupling.strength, jnp.linspace(0, 4, 16))", TypeError,
+        f"{entry!r} for axis {name!r}",
+        "a pair (where, values)",
+        "write (lambda m: m.coupling.strength, jnp.linspace(0, 4, 16))",
+        TypeError,
     )
 
 
@@ -193,14 +197,16 @@ def _add_axis(varied: Varied, name: str, pairs: tuple[tuple[Callable, Any], ...]
             if leaf in taken or leaf in chosen:
                 raise fault(
                     f"one leaf on the axes {taken.get(leaf, name)!r} and {name!r}",
-                    "each leaf on one axis", "vary it once, with all the values on one axis",
+                    "each leaf on one axis",
+                    "vary it once, with all the values on one axis",
                 )
             leaves[leaf] = _stacked(name, value, leaves[leaf])
             sizes.add(leaves[leaf].shape[0])
             chosen.append(leaf)
     if len(sizes) > 1:
         raise fault(
-            f"values of {sorted(sizes)} entries on the axis {name!r}", "one number of entries",
+            f"values of {sorted(sizes)} entries on the axis {name!r}",
+            "one number of entries",
             "give every leaf of an axis as many values",
         )
     system = structure.unflatten(leaves)
@@ -219,19 +225,22 @@ def _select(system: AbstractSystem, where: Callable, values) -> list[tuple[int, 
         picked = where(marks)
     except (AttributeError, TypeError) as error:
         raise fault(
-            f"a where that fails on this model ({error})", "a numeric leaf",
+            f"a where that fails on this model ({error})",
+            "a numeric leaf",
             "select like lambda m: m.coupling.strength",
         ) from error
     picked, values = (picked, values) if isinstance(picked, tuple) else ((picked,), (values,))
     for mark in picked:
         if not isinstance(mark, _Mark):
             raise fault(
-                f"a where that selects {type(mark).__name__}", "a numeric leaf",
-                "select a whole array such as m.coupling.strength, not a part, None or a static field",
+                f"a where that selects {type(mark).__name__}",
+                "a numeric leaf",
+                "select a whole array such as m.coupling.strength, not a part or a static field",
             )
     if len(values) != len(picked):
         raise fault(
-            f"{len(values)} sets of values for {len(picked)} leaves", "one set per leaf",
+            f"{len(values)} sets of values for {len(picked)} leaves",
+            "one set per leaf",
             "give a tuple of values as long as the tuple of leaves",
         )
     return [(mark.leaf, value) for mark, value in zip(picked, values, strict=True)]
@@ -249,7 +258,8 @@ def _stacked(name: str, values, leaf: Array) -> Array:
     if array.shape[1:] != leaf.shape or array.ndim == 0 or array.shape[0] == 0:
         expected = ", ".join(["V", *map(str, leaf.shape)])
         raise fault(
-            f"values of shape {array.shape} on the axis {name!r}", f"shape ({expected})",
+            f"values of shape {array.shape} on the axis {name!r}",
+            f"shape ({expected})",
             "stack the values along a new first axis",
         )
     return jnp.asarray(array, leaf.dtype)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -155,10 +154,11 @@ def _init(model, key, phase, sizes: tuple[tuple[str, int], ...], common_noise: b
     index = jnp.arange(np.prod(shape, dtype=int)).reshape(shape)
     member, point = index % members, index // members
     point = jnp.zeros_like(point) if common_noise else point
-    noise_key = None if key is None else random.member_keys(key, random.NOISE, point, member)
+    keys = partial(random.member_keys, key, point=point, member=member)
+    noise_key = None if key is None else keys(random.NOISE)
     clock = Clock.start(model.dtype)
     if phase is None:
-        phase_key = random.member_keys(key, random.PHASE, point, member)
+        phase_key = keys(random.PHASE)
         blank = jnp.zeros((*shape, model.size), model.dtype)
         drawing = State(jnp.zeros((), jnp.int32), clock, phase_key, blank, axes)
         phase = over_batch(lambda system, one: system.initial_phase(one.key), model, drawing)
@@ -220,7 +220,8 @@ def _batch_sizes(model, members: int | None) -> dict[str, int]:
     own = sizes.pop(MEMBER, None)
     if own is not None and members != own:
         raise fault(
-            f"members={members} for a model with values for {own} members", f"members={own}",
+            f"members={members} for a model with values for {own} members",
+            f"members={own}",
             f"pass members={own}, or give tx.per_member as many values as there are members",
         )
     if members is not None:
@@ -240,14 +241,14 @@ def _checked_phase(phase, sizes: dict[str, int], size: int) -> Array:
 def _typed_key(key):
     """A typed Threefry key from a typed or a legacy one."""
     if not isinstance(key, jax.Array):
-        raise fault(
-            f"key={key!r}", "a key of jax.random", "pass key=jax.random.key(0)", TypeError
-        )
+        raise fault(f"key={key!r}", "a key of jax.random", "pass key=jax.random.key(0)", TypeError)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.dtype != jnp.uint32 or key.shape != (2,):
             raise fault(
-                f"a key of dtype {key.dtype} and shape {key.shape}", "a key of jax.random",
-                "pass key=jax.random.key(0)", TypeError,
+                f"a key of dtype {key.dtype} and shape {key.shape}",
+                "a key of jax.random",
+                "pass key=jax.random.key(0)",
+                TypeError,
             )
         return jax.random.wrap_key_data(key, impl="threefry2x32")
     if key.shape != ():
@@ -256,7 +257,8 @@ def _typed_key(key):
         )
     if jax.random.key_data(key).shape != (2,):
         raise fault(
-            f"a key of another generator, {key.dtype}", "a Threefry key",
+            f"a key of another generator, {key.dtype}",
+            "a Threefry key",
             'make it with jax.random.key(0, impl="threefry2x32")',
         )
     return key
@@ -275,13 +277,16 @@ def _check_run(model, state, dt, stepper, monitors) -> dict[str, AbstractMonitor
     _check_state(model, state)
     if model.noise is not None and not stepper.noisy:
         raise fault(
-            f"{type(stepper).__name__} for a model with noise", "a stepper for noise",
+            f"{type(stepper).__name__} for a model with noise",
+            "a stepper for noise",
             "use tx.Heun() or tx.Euler(), or noise=None",
         )
     check_instance("monitors", monitors, Mapping, 'pass monitors={"r": tx.Moments(tx.coherence)}')
     for name, monitor in monitors.items():
         check_instance(
-            f"monitors[{name!r}]", monitor, AbstractMonitor,
+            f"monitors[{name!r}]",
+            monitor,
+            AbstractMonitor,
             "pass tx.Moments(...), tx.Trace(...) or tx.Rotations()",
         )
     return dict(monitors)
@@ -300,7 +305,8 @@ def _check_state(model, state: State) -> None:
     for axis in axes:
         if sizes.get(axis.name) != axis.size:
             raise fault(
-                f"a state with axes {sizes}", f"an axis {axis.name!r} of {axis.size}",
+                f"a state with axes {sizes}",
+                f"an axis {axis.name!r} of {axis.size}",
                 "make the state with tx.init from this model",
             )
     if model.noise is not None and model.noise.needs_key and state.key is None:
@@ -313,6 +319,7 @@ def _check_given_noise(model, state: State, steps: int) -> None:
         rows, need = model.noise.increments.shape[-2], int(state.step) + steps
         if need > rows:
             raise fault(
-                f"increments for {rows} steps", f"at least {need}",
+                f"increments for {rows} steps",
+                f"at least {need}",
                 "give more rows, or run fewer steps",
             )

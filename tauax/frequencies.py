@@ -71,7 +71,8 @@ def _standard(n: int, key, members, quantile: Callable, draw: Callable) -> Array
     if key is None:
         if members is not None:
             raise fault(
-                f"members={members} without a key", "a key, from which each member's set is drawn",
+                f"members={members} without a key",
+                "a key, from which each member's set is drawn",
                 "pass key=jax.random.key(0)",
             )
         return numeric(quantile((np.arange(n) + 0.5) / n))

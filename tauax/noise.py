@@ -1,15 +1,17 @@
 """Noise: the random increment of every oscillator over one step."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator, fault
-from tauax._types import MemberKey, Step, number, numeric
+from tauax._types import FINITE, NONNEGATIVE, MemberKey, Step, numeric
 from tauax.numerics import random
+
+Law = Literal["normal", "two_point", "three_point"]
 
 _DRAWS = {"normal": random.normal, "two_point": random.two_point, "three_point": random.three_point}
 
@@ -17,14 +19,14 @@ _DRAWS = {"normal": random.normal, "two_point": random.two_point, "three_point":
 class AbstractNoise(eqx.Module):
     """Additive noise: increments that do not depend on the state, so Itô and Stratonovich agree."""
 
-    needs_key: eqx.AbstractClassVar[bool]
+    needs_key: ClassVar[bool]
 
     @abstractmethod
     def check(self, size: int) -> None:
         """Raise unless the noise fits a system of `size` oscillators."""
 
     @abstractmethod
-    def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
+    def increment(self, key: MemberKey | None, step: Step, dt: Array, size: int) -> Array:
         """What the noise adds to the phases over one step, `[oscillator]`, radians."""
 
 
@@ -40,24 +42,23 @@ class WhiteNoise(AbstractNoise):
     **Raises:** `ValueError` for a negative or non-finite intensity or an unknown law.
     """
 
-    intensity: Array = number("nonnegative")
-    increments: Literal["normal", "two_point", "three_point"] = eqx.field(
-        static=True, default="normal"
-    )
+    intensity: Array = eqx.field(converter=numeric, metadata=NONNEGATIVE)
+    increments: Law = eqx.field(static=True, default="normal")
 
     needs_key = True
 
     @classmethod
-    def from_deviation(cls, deviation, **law: str) -> "WhiteNoise":
+    def from_deviation(cls, deviation, increments: Law = "normal") -> "WhiteNoise":
         """The other convention, σ dW with D = σ²/2; `deviation` σ in rad/√s."""
         deviation = numeric(deviation)
-        return cls(intensity=deviation**2 / 2, **law)
+        return cls(deviation**2 / 2, increments)
 
     def __check_init__(self) -> None:
         check_numbers(self)
         if self.increments not in _DRAWS:
             raise fault(
-                f"increments={self.increments!r}", f"one of {', '.join(_DRAWS)}",
+                f"increments={self.increments!r}",
+                f"one of {', '.join(_DRAWS)}",
                 'leave it out for "normal"',
             )
 
@@ -79,7 +80,7 @@ class GivenNoise(AbstractNoise):
     A run past the last row is refused where the step count is known and gives NaN where it is not.
     """
 
-    increments: Array = number("finite")
+    increments: Array = eqx.field(converter=numeric, metadata=FINITE)
 
     needs_key = False
 
@@ -87,16 +88,18 @@ class GivenNoise(AbstractNoise):
         check_numbers(self)
         if self.increments.ndim != 2:
             raise fault(
-                f"increments of shape {self.increments.shape}", "shape (steps, oscillators)",
+                f"increments of shape {self.increments.shape}",
+                "shape (steps, oscillators)",
                 "give each member its own path with tx.per_member",
             )
 
     def check(self, size: int) -> None:
         if self.increments.shape[-1] != size:
             raise fault(
-                f"increments for {self.increments.shape[-1]} oscillators", f"{size} oscillators",
+                f"increments for {self.increments.shape[-1]} oscillators",
+                f"{size} oscillators",
                 "give increments of shape (steps, oscillators)",
             )
 
-    def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
+    def increment(self, key: MemberKey | None, step: Step, dt: Array, size: int) -> Array:
         return jnp.take(self.increments, step, axis=0, mode="fill", fill_value=jnp.nan)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from tauax._checks import fault
-from tauax.monitors.base import AbstractMonitor, AbstractResult
+from tauax.monitors.base import AbstractMonitor
 from tauax.monitors.trace import TraceResult
 from tauax.state import State
 
@@ -25,7 +25,7 @@ class Solution(eqx.Module):
     """
 
     state: State
-    monitors: dict[str, AbstractResult]
+    monitors: dict[str, Any]
     status: Int[Array, "*batch"]
     specification: dict[str, AbstractMonitor]
     coordinates: dict[str, Array]

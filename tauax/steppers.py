@@ -6,6 +6,7 @@ freezing a coupling across the stages would silently make Heun first order.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array
@@ -17,8 +18,8 @@ from tauax.numerics.circular import wrap
 class AbstractStepper(eqx.Module):
     """One step of dθ = f(θ) dt + dB with an additive noise increment ΔB."""
 
-    noisy: eqx.AbstractClassVar[bool]
-    stages: eqx.AbstractClassVar[int]
+    noisy: ClassVar[bool]
+    stages: ClassVar[int]
 
     @abstractmethod
     def __call__(
@@ -28,7 +29,7 @@ class AbstractStepper(eqx.Module):
 
 
 class Euler(AbstractStepper):
-    """Euler–Maruyama: θ + f(θ)·dt + ΔB. Order 1; strong order 1 as well, the noise being additive."""
+    """Euler–Maruyama: θ + f(θ)·dt + ΔB. Order 1, with additive noise strong order 1 as well."""
 
     noisy = True
     stages = 1
@@ -38,7 +39,7 @@ class Euler(AbstractStepper):
 
 
 class Heun(AbstractStepper):
-    """Heun: θ + ½[f(θ) + f(θ*)]·dt + ΔB with θ* = θ + f(θ)·dt + ΔB. Order 2; with noise strong 1."""
+    """Heun: θ + ½[f(θ) + f(θ*)]·dt + ΔB, θ* the Euler step. Order 2, with noise strong order 1."""
 
     noisy = True
     stages = 2

@@ -46,7 +46,7 @@ MONITORS = {
     "moments_late": lambda: tx.Moments(tx.mean_phase, every=2, after=8),
     "trace": lambda: tx.Trace(tx.phase),
     "trace_thin": lambda: tx.Trace(tx.coherence, every=8),
-    "rotations": lambda: tx.Rotations(),
+    "rotations": tx.Rotations,
 }
 
 

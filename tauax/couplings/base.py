@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator
-from tauax._types import Torque, number, numeric
+from tauax._types import FINITE, Torque, numeric
 from tauax.numerics.fusion import cross
 
 
@@ -34,7 +34,7 @@ class AbstractCoupling(eqx.Module):
         return Sum((self, other))
 
     def __rmul__(self, factor) -> "Scaled":
-        return Scaled(numeric(factor), self)
+        return Scaled(self, numeric(factor))
 
 
 class Sum(AbstractCoupling):
@@ -57,8 +57,8 @@ class Sum(AbstractCoupling):
 class Scaled(AbstractCoupling):
     """C_i = s·C_i⁽⁰⁾: a coupling times one number, or one per receiving oscillator."""
 
-    factor: Array = number()
     part: AbstractCoupling
+    factor: Array = eqx.field(converter=numeric, metadata=FINITE)
 
     def __check_init__(self) -> None:
         check_numbers(self)
@@ -76,4 +76,3 @@ def turn_back(sin: Array, cos: Array, lag: Array) -> tuple[Array, Array]:
     # The library functions, not the fast ones: the lag may be any angle, and costs nothing here.
     sin_lag, cos_lag = jnp.sin(lag), jnp.cos(lag)
     return cross(sin, cos_lag, cos, sin_lag), cross(cos, cos_lag, -sin, sin_lag)
-

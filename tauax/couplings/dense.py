@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator, check_shape, fault
-from tauax._types import Torque, Weights, number
+from tauax._types import FINITE, Torque, Weights, numeric
 from tauax.couplings.base import AbstractCoupling, turn_back
 from tauax.numerics.fusion import cross
 
@@ -30,21 +30,23 @@ class Dense(AbstractCoupling):
     **Raises:** `ValueError` for a matrix that is not square, non-finite values or an unknown norm.
     """
 
-    weights: Weights = number()
-    strength: Array = number(default=1.0)
-    lag: Array = number(default=0.0)
+    weights: Weights = eqx.field(converter=numeric, metadata=FINITE)
+    strength: Array = eqx.field(converter=numeric, metadata=FINITE, default=1.0)
+    lag: Array = eqx.field(converter=numeric, metadata=FINITE, default=0.0)
     norm: Norm = eqx.field(static=True, default="none")
 
     def __check_init__(self) -> None:
         check_numbers(self)
         if self.weights.ndim != 2 or self.weights.shape[0] != self.weights.shape[1]:
             raise fault(
-                f"weights of shape {self.weights.shape}", "a square matrix [target, source]",
+                f"weights of shape {self.weights.shape}",
+                "a square matrix [target, source]",
                 "row i holds what oscillator i receives; give rows without input as zeros",
             )
         if self.norm not in get_args(Norm):
             raise fault(
-                f"norm={self.norm!r}", f"one of {', '.join(get_args(Norm))}",
+                f"norm={self.norm!r}",
+                f"one of {', '.join(get_args(Norm))}",
                 'leave it out for "none"',
             )
 
@@ -52,18 +54,20 @@ class Dense(AbstractCoupling):
         sin_lagged, cos_lagged = turn_back(sin, cos, self.lag)
         field_sin = sin_lagged @ self.weights.T
         field_cos = cos_lagged @ self.weights.T
-        return (self.strength / self._divisor()) * cross(field_sin, cos, field_cos, sin)
+        return (self.strength / self.divisor()) * cross(field_sin, cos, field_cos, sin)
 
     def check(self, size: int) -> None:
         check_shape(
-            "Dense.weights", self.weights, [(size, size)],
+            "Dense.weights",
+            self.weights,
+            [(size, size)],
             "give one row and one column for each frequency of the model",
         )
         check_per_oscillator("Dense.strength", self.strength, size)
         check_shape("Dense.lag", self.lag, [()], "give one angle for the whole coupling")
 
-    def _divisor(self) -> Array:
-        """n_i, one number or `[target]`."""
+    def divisor(self) -> Array:
+        """The n_i of the norm, one number or `[target]`."""
         if self.norm == "in_degree":
             received = jnp.abs(self.weights).sum(axis=-1)
             return jnp.where(received == 0, 1.0, received)

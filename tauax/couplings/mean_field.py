@@ -1,9 +1,10 @@
 """All-to-all coupling through the mean field: O(N)."""
 
+import equinox as eqx
 from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator, check_shape
-from tauax._types import Torque, number
+from tauax._types import FINITE, Torque, numeric
 from tauax.couplings.base import AbstractCoupling, turn_back
 from tauax.numerics.fusion import cross
 from tauax.numerics.reduce import mean
@@ -18,8 +19,8 @@ class MeanField(AbstractCoupling):
     **Raises:** `ValueError` for non-finite values, or a shape that does not fit the system.
     """
 
-    strength: Array = number()
-    lag: Array = number(default=0.0)
+    strength: Array = eqx.field(converter=numeric, metadata=FINITE)
+    lag: Array = eqx.field(converter=numeric, metadata=FINITE, default=0.0)
 
     def __check_init__(self) -> None:
         check_numbers(self)

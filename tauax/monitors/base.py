@@ -27,8 +27,15 @@ class AbstractMonitor(eqx.Module):
     monitor is elementwise over members.
     """
 
-    every: eqx.AbstractVar[int]
-    after: eqx.AbstractVar[int]
+    @property
+    @abstractmethod
+    def every(self) -> int:
+        """The distance of two records, in steps."""
+
+    @property
+    @abstractmethod
+    def after(self) -> int:
+        """The step of the first record."""
 
     def __check_init__(self) -> None:
         check_count("every", self.every, 1)
@@ -58,6 +65,8 @@ class AbstractMonitor(eqx.Module):
 def check_readout(monitor: AbstractMonitor, readout: Any) -> None:
     """Raise unless a monitor was given a readout."""
     check_instance(
-        f"{type(monitor).__name__} of readout", readout, Readout,
+        f"{type(monitor).__name__} of readout",
+        readout,
+        Readout,
         "pass tx.coherence, or decorate your function with @tx.readout",
     )

@@ -69,9 +69,7 @@ class Moments(AbstractMonitor):
         zeros = jnp.zeros(shape.shape, dtype)
         return _Accumulator(jnp.zeros((), jnp.int32), zeros, zeros, zeros, zeros)
 
-    def update(
-        self, accumulator: _Accumulator, model, state: State, record: Array
-    ) -> _Accumulator:
+    def update(self, accumulator: _Accumulator, model, state: State, record: Array) -> _Accumulator:
         value = self.readout(model, state)
         count = accumulator.count + 1
         delta = value - accumulator.mean

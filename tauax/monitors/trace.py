@@ -56,9 +56,7 @@ class Trace(AbstractMonitor):
             jnp.zeros((records, *shape.shape), shape.dtype),
         )
 
-    def update(
-        self, accumulator: _Accumulator, model, state: State, record: Array
-    ) -> _Accumulator:
+    def update(self, accumulator: _Accumulator, model, state: State, record: Array) -> _Accumulator:
         return _Accumulator(
             accumulator.time.at[record].set(state.time),
             accumulator.value.at[record].set(self.readout(model, state)),

@@ -22,7 +22,8 @@ def isolated(function: Callable[[T], T], value: T, step: Array) -> T:
     changes where a multiplication and an addition are contracted to one rounding.
     """
     return jax.lax.platform_dependent(
-        value, step,
+        value,
+        step,
         cpu=lambda value, step: jax.lax.cond(step >= 0, function, lambda x: x, value),
         default=lambda value, step: function(value),
     )

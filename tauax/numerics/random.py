@@ -53,7 +53,9 @@ def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> Membe
 def block(key: MemberKey, step: Array, size: int) -> tuple[UInt32[Array, " oscillator"], ...]:
     """The two words of each oscillator of one member at one step."""
     words: Words = jax.random.key_data(key)
-    return threefry2x32(words[0], words[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32))
+    return threefry2x32(
+        words[0], words[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32)
+    )
 
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
@@ -83,7 +85,9 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
     """0 with odds 2/3, ±√3 with odds 1/6 each: the moments of a normal up to the fifth."""
     word, _ = block(key, step, size)
     sixth = jnp.uint32(2**32 // 6)
-    sign = jnp.where(word < sixth, -1.0, jnp.where(word >= jnp.uint32(2**32 - 2**32 // 6), 1.0, 0.0))
+    sign = jnp.where(
+        word < sixth, -1.0, jnp.where(word >= jnp.uint32(2**32 - 2**32 // 6), 1.0, 0.0)
+    )
     return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
 
 

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array
 
 from tauax._types import MemberKey, Phase, Torque
 from tauax.noise import AbstractNoise
@@ -12,7 +11,10 @@ from tauax.noise import AbstractNoise
 class AbstractSystem(eqx.Module):
     """A system of oscillators, written for one member; `tauax.batch` maps it over members."""
 
-    noise: eqx.AbstractVar[AbstractNoise | None]
+    @property
+    @abstractmethod
+    def noise(self) -> AbstractNoise | None:
+        """What is added at random, or None."""
 
     @property
     @abstractmethod

@@ -1,10 +1,11 @@
 """Phase oscillators, the system of Kuramoto and its relatives."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_instance, check_numbers, fault
-from tauax._types import MemberKey, Phase, Torque, number
+from tauax._types import FINITE, MemberKey, Phase, Torque, numeric
 from tauax.couplings.base import AbstractCoupling
 from tauax.noise import AbstractNoise
 from tauax.numerics import random
@@ -23,7 +24,7 @@ class PhaseOscillators(AbstractSystem):
     **Raises:** `ValueError` for non-finite frequencies, and for parts that do not fit their number.
     """
 
-    frequency: Array = number()
+    frequency: Array = eqx.field(converter=numeric, metadata=FINITE)
     coupling: AbstractCoupling | None = None
     noise: AbstractNoise | None = None
 
@@ -31,7 +32,8 @@ class PhaseOscillators(AbstractSystem):
         check_numbers(self)
         if self.frequency.ndim != 1 or self.frequency.size == 0:
             raise fault(
-                f"frequency of shape {self.frequency.shape}", "shape (oscillators,)",
+                f"frequency of shape {self.frequency.shape}",
+                "shape (oscillators,)",
                 "for one set per member build the model with one set, then "
                 "tx.per_member(model, lambda m: m.frequency, sets)",
             )

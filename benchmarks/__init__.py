@@ -1,0 +1,1 @@
+"""The kernel measured: speed against baselines, memory, compilation and latency."""

@@ -1,0 +1,5 @@
+"""`python -m tauax`."""
+
+from tauax.cli import main
+
+raise SystemExit(main())
