@@ -47,7 +47,9 @@ def _escaped(line: str, literal: bool) -> str:
     if literal:
         return line
     parts = _LITERAL.split(line)
-    return "".join(part if n % 2 else part.replace("|", r"\|") for n, part in enumerate(parts))
+    plain = (part.replace("|", r"\|").replace("±", "±\\ ") for part in parts[::2])
+    parts[::2] = plain
+    return "".join(parts)
 
 
 def setup(app) -> None:

@@ -146,7 +146,7 @@ def doubled(state: State) -> State:
     """
     if math.prod(state.phase.shape[:-1]) != 1:
         return state
-    key = None if state.key is None else jnp.stack([state.key, state.key])
+    key = None if state.key is None else jnp.broadcast_to(state.key, (2, *state.key.shape))
     phase = jnp.stack([state.phase, -state.phase])
     return State(state.step, state.clock, key, phase, (_ROW, *state.axes))
 

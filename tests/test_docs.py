@@ -15,7 +15,7 @@ EXTRAS = ("matplotlib", "xarray")
 
 
 def blocks(page: Path) -> list:
-    """The code of a page, block by block, each with blank lines before it to keep its line numbers."""
+    """The code of a page, block by block, each at the line numbers it has in the page."""
     text = page.read_text(encoding="utf-8")
     found = FENCE.finditer(text)
     return [

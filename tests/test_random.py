@@ -97,7 +97,7 @@ def grid():
 
 @pytest.mark.parametrize("common", [False, True])
 def test_layout_of_addresses(x64, common):
-    model, dt, members = grid(), 1e-3, 2
+    model, dt, members = grid(), 2.0**-10, 2
     state = tx.init(model, key=KEY, members=members, common_noise=common)
     sol = tx.simulate(model, state, dt=dt, steps=3, monitors={"phase": tx.Trace(tx.phase)})
     keys, trace = np.asarray(jax.random.key_data(state.key)), sol.monitors["phase"].value

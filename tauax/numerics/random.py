@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from tauax._types import MemberKey, SeedKey, Words
+from tauax.numerics.logarithm import minus_two_log
 from tauax.numerics.trig import cos_turns
 
 PHASE, NOISE = 1, 2
@@ -72,7 +73,7 @@ def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
     """
     radius_word, angle_word = block(key, step, size)
     uniform = ((radius_word >> 1).astype(jnp.int32).astype(dtype) + 0.5) * 2.0**-31
-    return jnp.sqrt(-2.0 * jnp.log(uniform)) * cos_turns(_signed_turns(angle_word, dtype))
+    return jnp.sqrt(minus_two_log(uniform)) * cos_turns(_signed_turns(angle_word, dtype))
 
 
 def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
