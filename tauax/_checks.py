@@ -1,13 +1,14 @@
 """Static validation: every message says what was given, what was expected and how to fix it."""
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Sequence
 from types import UnionType
 from typing import Any, get_args
 
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.core import Tracer
 
 _DOMAINS = {
@@ -74,13 +75,16 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 def check_dt(dt: Any) -> None:
     """Raise unless dt is one positive, finite number of seconds; a traced dt passes."""
-    if jnp.shape(dt) != ():
+    if isinstance(dt, bool) or not isinstance(dt, float | numbers.Real | np.ndarray | Array):
+        raise fault(f"dt={dt!r}", "a number of seconds > 0", "pass for example dt=0.01", TypeError)
+    shape: tuple = getattr(dt, "shape", ())
+    if shape:
         raise fault(
-            f"dt of shape {jnp.shape(dt)}",
+            f"dt of shape {shape}",
             "one number of seconds for all members",
             "run once per dt, or vary the model's rates instead",
         )
-    if is_concrete(dt) and not (np.isfinite(dt) and dt > 0):
+    if is_concrete(dt) and not 0 < float(dt) < math.inf:
         raise fault(f"dt={dt}", "a finite number of seconds > 0", "pass for example dt=0.01")
 
 

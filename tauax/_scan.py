@@ -63,6 +63,8 @@ def scan(
         seen = undoubled(state)
         observed = {
             name: _observe(monitor, observed[name], model, seen, state.step - begin)
+            if monitor.records(steps)
+            else observed[name]
             for name, monitor in monitors.items()
         }
         return (_advance(model, state, stepper), observed), None

@@ -18,8 +18,7 @@ Weights = Float[Array, "target source"]
 Scalar = Float[Array, ""]
 Step = Int[Array, ""]
 SeedKey = Key[Array, ""]
-MemberKey = Key[Array, "*batch"]
-Words = UInt32[Array, "2"]
+MemberKey = UInt32[Array, "*batch 2"]
 
 
 # What a numeric field of a module may hold; checked wherever the leaf is set.
@@ -28,36 +27,36 @@ NONNEGATIVE = {"domain": "nonnegative"}
 
 
 def numeric(value: Any) -> Array:
-    """`value` as a strongly typed floating array: float64 and tracers stay, numbers become float32.
+    """`value` as a strongly typed floating array; floating dtypes and tracers stay as they are.
 
-    A weakly typed 2.0 and an array leaf would compile the same program twice, and an integer leaf
-    has no gradient.
+    Numbers and integers take JAX's default, float32 or, in 64-bit mode, float64. A weakly typed
+    2.0 and an array leaf would compile the same program twice, and an integer leaf has no gradient.
     """
-    if isinstance(value, jax.Array) and value.dtype == jnp.float64 and not _x64():
+    array = value if isinstance(value, jax.Array) else _real(value)
+    if isinstance(value, jax.Array) and array.dtype == jnp.float64 and not _x64():
         raise fault(
             "a float64 array while 64-bit mode is off",
             "float32, or 64-bit mode switched on before the first array is made",
             'call jax.config.update("jax_enable_x64", True) at program start, '
             "or pass value.astype(jnp.float32)",
         )
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise _not_real(f"{value!r} of dtype {array.dtype}")
+    dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else np.dtype(np.float64)
+    return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _real(value: Any) -> np.ndarray:
     try:
-        # A Python number carries no precision of its own: it takes the default dtype.
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-        floating = jnp.issubdtype(array.dtype, jnp.floating)
-        dtype = array.dtype if floating and not _is_number(value) else jnp.float32
-        return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(dtype))
+        return np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise fault(
-            f"{value!r}",
-            "a real number or an array of numbers",
-            "convert it with jnp.asarray",
-            TypeError,
-        ) from error
+        raise _not_real(f"{value!r}") from error
 
 
-def _is_number(value: Any) -> bool:
-    """A bare number, or nested lists of them: anything that never chose a dtype."""
-    return isinstance(value, int | float | list | tuple)
+def _not_real(got: str) -> Exception:
+    return fault(
+        got, "a real number or an array of numbers", "convert it to real numbers first", TypeError
+    )
 
 
 def _x64() -> bool:

@@ -1,6 +1,6 @@
 """The verbs: `init` a batch of systems, `step` it once, `simulate` a run, `iterate` in chunks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 
@@ -74,7 +74,7 @@ def step(model, state: State, *, dt, stepper: AbstractStepper = Euler()) -> Stat
     """
     _check_run(model, state, dt, stepper, _NO_MONITORS)
     _check_given_noise(model, state, 1)
-    return _step(model, state, numeric(dt), stepper)
+    return _step(model, state, _seconds(dt, state), stepper)
 
 
 def simulate(
@@ -103,9 +103,9 @@ def simulate(
     steps = check_count("steps", steps, 1)
     monitors = _check_run(model, state, dt, stepper, monitors)
     _check_given_noise(model, state, steps)
-    solution = _simulate(model, state, numeric(dt), steps, stepper, monitors)
+    solution = _simulate(model, state, _seconds(dt, state), steps, stepper, monitors)
     if throw and is_concrete(solution.status) and np.any(solution.status):
-        raise _not_finite(model, state, numeric(dt), steps, stepper, solution)
+        raise _not_finite(model, state, _seconds(dt, state), steps, stepper, solution)
     return solution
 
 
@@ -130,6 +130,8 @@ def iterate(
     **Raises:** as `simulate`; `ValueError` for a chunk that would shift a monitor's records.
     """
     steps, chunk = check_count("steps", steps, 1), check_count("chunk", chunk, 1)
+    monitors = _check_run(model, state, dt, stepper, monitors)
+    _check_given_noise(model, state, steps)
     for name, monitor in monitors.items():
         if chunk % monitor.every or monitor.after:
             raise fault(
@@ -139,6 +141,10 @@ def iterate(
                 "choose such a chunk, and simulate the transient in a run of its own",
             )
     run = partial(simulate, model, dt=dt, stepper=stepper, monitors=monitors, throw=throw)
+    return _chunks(run, state, steps, chunk)
+
+
+def _chunks(run: Callable, state: State, steps: int, chunk: int) -> Iterator[Solution]:
     solution = run(state, steps=min(chunk, steps))
     yield solution
     for done in range(chunk, steps, chunk):
@@ -180,9 +186,14 @@ def _simulate(model, state: State, dt: Array, steps: int, stepper, monitors) -> 
     return Solution(end, results, status, monitors, coordinates)
 
 
+def _seconds(dt, state: State) -> Array:
+    """dt in the precision of the phase; a strong type, so that 0.01 and an array compile once."""
+    return jnp.asarray(dt, state.phase.dtype)
+
+
 def _timed(state: State, dt: Array) -> State:
     """The state with its clock set to go on in steps of dt."""
-    clock = state.clock.with_dt(dt.astype(state.phase.dtype), state.step)
+    clock = state.clock.with_dt(dt, state.step)
     return State(state.step, clock, state.key, state.phase, state.axes)
 
 
@@ -207,7 +218,7 @@ def _not_finite(model, state, dt, steps, stepper, solution: Solution) -> Excepti
     names = ", ".join(f"{n} {i}" for n, i in zip(state.axes, index, strict=True)) or "the system"
     count = int(np.count_nonzero(solution.status))
     return FloatingPointError(
-        f"got a phase that is not finite: {names} after step {int(last)}"
+        f"got a phase that is not finite, or lost in one huge step: {names} after step {int(last)}"
         f"{f' ({count} members in all)' if count > 1 else ''}; expected finite phases. "
         f"Fix: lower dt={float(dt):g} or the strengths, look for weights that overflow, "
         "or pass throw=False and read sol.status."

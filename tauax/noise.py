@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax._checks import check_numbers, check_per_oscillator, fault
+from tauax._checks import check_domain, check_numbers, check_per_oscillator, fault
 from tauax._types import FINITE, NONNEGATIVE, MemberKey, Step, numeric
 from tauax.numerics import random
 
@@ -51,6 +51,7 @@ class WhiteNoise(AbstractNoise):
     def from_deviation(cls, deviation, increments: Law = "normal") -> "WhiteNoise":
         """The other convention, σ dW with D = σ²/2; `deviation` σ in rad/√s."""
         deviation = numeric(deviation)
+        check_domain("deviation", deviation, "nonnegative")
         return cls(deviation**2 / 2, increments)
 
     def __check_init__(self) -> None:

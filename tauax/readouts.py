@@ -34,9 +34,9 @@ class Readout:
 def readout(function: Callable[[Any, State], Array]) -> Readout:
     """Decorate a function of (model, state) of one system, to be called on all members at once.
 
-        @tx.readout
-        def spread(model, state):
-            return 1.0 - tx.coherence(model, state)
+    @tx.readout
+    def spread(model, state):
+        return 1.0 - tx.coherence(model, state)
 
     """
     return Readout(function)

@@ -37,7 +37,8 @@ class State(eqx.Module):
     """Where a run stands; made by `tx.init`, advanced by `tx.step` and `tx.simulate`.
 
     **Attributes:** `step`, the number of steps made, one for all members; `clock`, from which
-    `time` follows; `key`, one per member, that addresses its noise (None if nothing is random);
+    `time` follows; `key`, `[*batch, 2]`, the two words that address a
+    member's noise (None if nothing is random);
     `phase`, `[*batch, oscillator]`, radians in [−π, π); `axes`, the names of the batch axes.
     """
 

@@ -385,8 +385,8 @@ def test_good_calls_work_after_bad_ones():
     np.testing.assert_array_equal(run(model, state).state.phase, good)
 
 
-# A run that diverges where it is known to: all phases stay at 0 until the kick of step 3, and in the
-# step after it, which makes 5, the torque of member 2 leaves the floats.
+# A run that diverges where it is known to: all phases stay at 0 until the kick in the fourth step,
+# and in the fifth the torque of member 2 leaves the floats.
 FATAL, LAST = 2, 5
 STRENGTHS = np.where(np.arange(MEMBERS + 1) == FATAL, 3e38, 1.0)
 

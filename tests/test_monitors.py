@@ -221,8 +221,8 @@ def test_rotations_of_free_oscillators():
     np.testing.assert_array_equal(turns.turns, np.round(moved / (2 * math.pi)))
     assert (np.abs(turns.rest) <= math.pi * (1 + ULP)).all()
     thin = run.monitors["thin"]
-    np.testing.assert_allclose(thin.frequency, frequency, rtol=0, atol=1e-4)
     # The same bound, over 29 s.
+    np.testing.assert_allclose(thin.frequency, frequency, rtol=0, atol=1e-4)
     assert thin.start == pytest.approx(1.0, abs=1e-6)
     assert thin.stop == pytest.approx(29.95, abs=1e-5)
 

@@ -3,6 +3,7 @@
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -77,7 +78,10 @@ class Rotations(AbstractMonitor):
         gap = difference(later.first, earlier.last)
         turns, rest = _advance(earlier.turns + later.turns, earlier.rest, later.rest)
         turns, rest = _advance(turns, rest, gap)
-        return RotationsResult(turns, rest, earlier.first, later.last, earlier.start, later.stop)
+        joined = RotationsResult(turns, rest, earlier.first, later.last, earlier.start, later.stop)
+        # A run without a record adds nothing.
+        joined = _choose(jnp.isnan(earlier.start), later, joined)
+        return _choose(jnp.isnan(later.start), earlier, joined)
 
 
 def _advance(turns: Array, rest: Array, step: Array) -> tuple[Array, Array]:
@@ -86,3 +90,7 @@ def _advance(turns: Array, rest: Array, step: Array) -> tuple[Array, Array]:
     wrapped = wrap(moved)
     carried = jnp.round((moved - wrapped) / (2.0 * math.pi)).astype(jnp.int32)
     return turns + carried, wrapped
+
+
+def _choose(condition: Array, a: RotationsResult, b: RotationsResult) -> RotationsResult:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

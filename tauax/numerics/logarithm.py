@@ -43,7 +43,7 @@ def _by_halves(coefficients: tuple, x: Array) -> Array:
 
     The noise loop waits for its own results, not for arithmetic units; this made it 10 % faster.
     """
-    while len(coefficients) > 1:
+    while coefficients[1:]:
         pairs = zip(coefficients[::2], (*coefficients[1::2], None), strict=False)
         coefficients = tuple(a if b is None else a + x * b for a, b in pairs)
         x = x * x

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
-from tauax._types import MemberKey, SeedKey, Words
+from tauax._types import MemberKey, SeedKey
 from tauax.numerics.logarithm import minus_two_log
 from tauax.numerics.trig import cos_turns
 
@@ -44,19 +44,16 @@ def threefry2x32(key0: Array, key1: Array, count0: Array, count1: Array) -> tupl
 
 
 def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> MemberKey:
-    """One key per member of one stream, from the caller's key; `point` and `member` broadcast."""
+    """The two key words of each member of one stream, `[*batch, 2]`; both indices broadcast."""
     words = jax.random.key_data(key)
     words = threefry2x32(words[0], words[1], jnp.uint32(stream), point.astype(jnp.uint32))
     words = threefry2x32(*words, jnp.uint32(0), member.astype(jnp.uint32))
-    return jax.random.wrap_key_data(jnp.stack(words, axis=-1), impl="threefry2x32")
+    return jnp.stack(words, axis=-1)
 
 
 def block(key: MemberKey, step: Array, size: int) -> tuple[UInt32[Array, " oscillator"], ...]:
     """The two words of each oscillator of one member at one step."""
-    words: Words = jax.random.key_data(key)
-    return threefry2x32(
-        words[0], words[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32)
-    )
+    return threefry2x32(key[0], key[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32))
 
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
