@@ -1,5 +1,7 @@
 """The state of a run: everything that is needed to carry it on exactly."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -7,7 +9,7 @@ from jaxtyping import Array
 from tauax._types import MemberKey, Phase, Scalar, Step
 
 
-class Clock(eqx.Module):
+class Clock(NamedTuple):
     """Time from the integer step: t(n) = origin + (n − since)·dt, never a running float sum.
 
     **Attributes:** `origin`, the time in seconds at step `since`, from which on steps last `dt`.

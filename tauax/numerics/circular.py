@@ -14,8 +14,8 @@ def wrap(x: Array) -> Array:
     """The angle equal to `x` modulo 2π in [−π, π), where π is its nearest float of that dtype.
 
     2π is subtracted in two words, so that wrapping every step of a long run does not drift. The
-    derivative is 1 everywhere. An `x` so large that its angle is lost gives NaN: |x| > 10⁷ at the
-    latest in float32.
+    derivative is 1 everywhere. An `x` so large that its angle is lost, |x| > 10⁷ at the latest in
+    float32, gives NaN.
     """
     half = jnp.asarray(math.pi, x.dtype)
     angle = reduce_turns(x)
