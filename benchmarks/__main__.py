@@ -28,7 +28,7 @@ def main() -> None:
         print(f"== {part}", flush=True)
         results[part] = import_module(f"benchmarks.{part}").measure()
     platform_name = jax.devices()[0].platform
-    path = options.out or RESULTS / f"{datetime.now(UTC):%Y%m%d}-{platform_name}.json"
+    path = options.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{platform_name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"context": context(), **results}, indent=2) + "\n")
     print(f"written to {path}")

@@ -1,7 +1,6 @@
 """Growth of a process' memory, each run in a process of its own.
 
-Growth is the rise of the high-water mark over that of a process that has imported tauax, made the
-model and its state, and compiled and run a few steps.
+Growth is the rise of the high-water mark of the process.
 """
 
 import json
@@ -50,7 +49,7 @@ def peak() -> float:
 
 
 def moments(steps: int) -> float:
-    """So many noisy steps of 256 members with `Moments` of the coherence."""
+    """So many noisy steps of 256 members with `Moments`, over a compiled run of ten steps."""
     import jax
 
     import tauax as tx

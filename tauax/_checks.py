@@ -3,12 +3,14 @@
 import dataclasses
 import math
 import numbers
+import reprlib
 from collections.abc import Sequence
 from types import UnionType
 from typing import Any, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.core import Tracer
 
 _DOMAINS = {
@@ -75,7 +77,7 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 def check_dt(dt: Any) -> None:
     """Raise unless dt is one positive, finite number of seconds; a traced dt passes."""
-    if isinstance(dt, bool) or not isinstance(dt, float | numbers.Real | np.ndarray | Array):
+    if isinstance(dt, bool) or not isinstance(dt, float | numbers.Real | np.ndarray | jax.Array):
         raise fault(f"dt={dt!r}", "a number of seconds > 0", "pass for example dt=0.01", TypeError)
     shape: tuple = getattr(dt, "shape", ())
     if shape:
@@ -91,7 +93,7 @@ def check_dt(dt: Any) -> None:
 def check_instance(name: str, value: Any, kind: type | UnionType, fix: str) -> None:
     """Raise unless `value` is an instance (not the class itself) of the wanted kind."""
     if not isinstance(value, kind):
-        got = f"the class {value.__name__}" if isinstance(value, type) else f"{value!r}"
+        got = f"the class {value.__name__}" if isinstance(value, type) else _short(value)
         names = " or ".join(getattr(one, "__name__", str(one)) for one in get_args(kind) or (kind,))
         raise fault(f"{name}={got}", f"an instance of {names}", fix, TypeError)
 
@@ -104,3 +106,37 @@ def check_per_oscillator(name: str, value: Any, size: int) -> None:
         [(), (size,)],
         "give one value for all oscillators or one each; for one per member use tx.per_member",
     )
+
+
+def typed_key(key: Any) -> Any:
+    """A typed Threefry key from a typed or a legacy one."""
+    if not isinstance(key, jax.Array):
+        raise fault(f"key={key!r}", "a key of jax.random", "pass key=jax.random.key(0)", TypeError)
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.dtype != jnp.uint32 or key.shape != (2,):
+            raise fault(
+                f"a key of dtype {key.dtype} and shape {key.shape}",
+                "a key of jax.random",
+                "pass key=jax.random.key(0)",
+                TypeError,
+            )
+        return jax.random.wrap_key_data(key, impl="threefry2x32")
+    if key.shape != ():
+        raise fault(
+            f"{key.shape} keys", "one key", "pass one key: every member's own is derived from it"
+        )
+    if jax.random.key_data(key).shape != (2,):
+        raise fault(
+            f"a key of another generator, {key.dtype}",
+            "a Threefry key",
+            'make it with jax.random.key(0, impl="threefry2x32")',
+        )
+    return key
+
+
+def _short(value: Any) -> str:
+    """A value in a message: plain ones as they are, objects by their type."""
+    plain = isinstance(value, str | numbers.Number | list | tuple | dict | type(None))
+    if plain:
+        return reprlib.repr(value)
+    return f"{type(value).__name__} {getattr(value, '__qualname__', '')}".strip()

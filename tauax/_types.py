@@ -3,6 +3,7 @@
 `batch` stands for the axes made by `vary` and for `member`; the oscillator axis comes last.
 """
 
+import reprlib
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ def numeric(value: Any) -> Array:
             "or pass value.astype(jnp.float32)",
         )
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
-        raise _not_real(f"{value!r} of dtype {array.dtype}")
+        raise _not_real(f"{reprlib.repr(value)} of dtype {array.dtype}")
     dtype = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else np.dtype(np.float64)
     return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(dtype))
 
@@ -50,7 +51,7 @@ def _real(value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise _not_real(f"{value!r}") from error
+        raise _not_real(reprlib.repr(value)) from error
 
 
 def _not_real(got: str) -> Exception:

@@ -19,7 +19,7 @@ from tauax.state import State
 from tauax.systems.base import AbstractSystem
 
 MEMBER = "member"
-_ROW = "row"
+_ROW = "(row)"  # no identifier, so no name that a user can give
 
 
 class Axis(NamedTuple):
@@ -84,7 +84,14 @@ def vary(model, entries: Mapping[str, Any]) -> Varied:
     or values of the wrong shape.
     """
     varied = _as_varied(model)
+    check_instance("entries", entries, Mapping, 'pass {"coupling": (where, values)}')
     for name, entry in entries.items():
+        if not (isinstance(name, str) and name.isidentifier()) or name == "oscillator":
+            raise fault(
+                f"an axis named {name!r}",
+                "an identifier other than 'oscillator'",
+                'name it like "coupling"',
+            )
         if name == MEMBER:
             raise fault(
                 f"an axis named {MEMBER!r}",
@@ -98,6 +105,7 @@ def vary(model, entries: Mapping[str, Any]) -> Varied:
 
 def zipped(entries: Mapping[str, Any]) -> Zipped:
     """Several `(where, values)` that move along one axis of `vary`, all with the same V."""
+    check_instance("entries", entries, Mapping, 'pass {"coupling": (where, values)}')
     return Zipped(tuple(_pair(name, entry) for name, entry in entries.items()))
 
 

@@ -64,7 +64,6 @@ class Sweep:
     study: Study
     mean: np.ndarray
     deviation: np.ndarray
-    seconds: float
     compilation: float
     rate: float
     numpy_rate: float
@@ -133,7 +132,6 @@ def sweep(study: Study, key, report: Callable[[str, int, int], None]) -> Sweep:
             "intensity": (lambda m: m.noise.intensity, study.intensities),
         },
     )
-    start = time.perf_counter()
     compilation = _compile(study, grid, key)
     begin = time.perf_counter()
     state = init(grid, key=key, members=study.members)
@@ -148,7 +146,6 @@ def sweep(study: Study, key, report: Callable[[str, int, int], None]) -> Sweep:
         study=study,
         mean=np.asarray(moments.mean),
         deviation=np.asarray(moments.std),
-        seconds=time.perf_counter() - start,
         compilation=compilation,
         rate=study.updates(study.transient + study.steps) / seconds,
         numpy_rate=_numpy_rate(study),

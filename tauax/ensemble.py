@@ -18,6 +18,7 @@ from tauax._checks import (
     check_shape,
     fault,
     is_concrete,
+    typed_key,
 )
 from tauax._types import numeric
 from tauax.batch import MEMBER, Varied, over_batch, pick
@@ -58,7 +59,7 @@ def init(
         if model.noise is not None and model.noise.needs_key:
             raise _key_missing("the model has noise")
     else:
-        key = _typed_key(key)
+        key = typed_key(key)
     if phase is not None:
         phase = _checked_phase(phase, sizes, model.size)
     return _init(model, key, phase, tuple(sizes.items()), common_noise)
@@ -73,7 +74,7 @@ def step(model, state: State, *, dt, stepper: AbstractStepper = Euler()) -> Stat
     **Returns:** the state at time t + dt; equal to that of `simulate` bit for bit on a CPU.
     """
     _check_run(model, state, dt, stepper, _NO_MONITORS)
-    _check_given_noise(model, state, 1)
+    _check_last_step(model, state, 1)
     return _step(model, state, _seconds(dt, state), stepper)
 
 
@@ -102,7 +103,7 @@ def simulate(
     """
     steps = check_count("steps", steps, 1)
     monitors = _check_run(model, state, dt, stepper, monitors)
-    _check_given_noise(model, state, steps)
+    _check_last_step(model, state, steps)
     solution = _simulate(model, state, _seconds(dt, state), steps, stepper, monitors)
     if throw and is_concrete(solution.status) and np.any(solution.status):
         raise _not_finite(model, state, _seconds(dt, state), steps, stepper, solution)
@@ -123,7 +124,8 @@ def iterate(
     """`simulate` in chunks of steps: yields the solution so far after each, to report progress.
 
     The state is that of one run, bit for bit; monitors are merged, so they agree with those of one
-    run to rounding. Only the last chunk may be shorter, which compiles once more.
+    run to rounding. Only the last chunk may be shorter, which compiles once more. Traces are joined
+    after every chunk: with them take few, long chunks.
 
     **Arguments:** as `simulate`, and `chunk`, a multiple of every monitor's `every`.
 
@@ -131,7 +133,7 @@ def iterate(
     """
     steps, chunk = check_count("steps", steps, 1), check_count("chunk", chunk, 1)
     monitors = _check_run(model, state, dt, stepper, monitors)
-    _check_given_noise(model, state, steps)
+    _check_last_step(model, state, steps)
     for name, monitor in monitors.items():
         if chunk % monitor.every or monitor.after:
             raise fault(
@@ -183,7 +185,7 @@ def _simulate(model, state: State, dt: Array, steps: int, stepper, monitors) -> 
     finite = jnp.isfinite(end.phase).all(axis=-1)
     status = jnp.where(finite, OK, NOT_FINITE).astype(jnp.int8)
     coordinates = model.coordinates() if isinstance(model, Varied) else {}
-    return Solution(end, results, status, monitors, coordinates)
+    return Solution(end, results, status, monitors, coordinates, state.step)
 
 
 def _seconds(dt, state: State) -> Array:
@@ -249,32 +251,6 @@ def _checked_phase(phase, sizes: dict[str, int], size: int) -> Array:
     return phase
 
 
-def _typed_key(key):
-    """A typed Threefry key from a typed or a legacy one."""
-    if not isinstance(key, jax.Array):
-        raise fault(f"key={key!r}", "a key of jax.random", "pass key=jax.random.key(0)", TypeError)
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        if key.dtype != jnp.uint32 or key.shape != (2,):
-            raise fault(
-                f"a key of dtype {key.dtype} and shape {key.shape}",
-                "a key of jax.random",
-                "pass key=jax.random.key(0)",
-                TypeError,
-            )
-        return jax.random.wrap_key_data(key, impl="threefry2x32")
-    if key.shape != ():
-        raise fault(
-            f"{key.shape} keys", "one key", "pass one key: every member's own is derived from it"
-        )
-    if jax.random.key_data(key).shape != (2,):
-        raise fault(
-            f"a key of another generator, {key.dtype}",
-            "a Threefry key",
-            'make it with jax.random.key(0, impl="threefry2x32")',
-        )
-    return key
-
-
 def _key_missing(why: str) -> Exception:
     return fault(f"no key, though {why}", "a key", "pass key=jax.random.key(0)")
 
@@ -324,9 +300,17 @@ def _check_state(model, state: State) -> None:
         raise _key_missing("the model has noise and the state was made without one")
 
 
-def _check_given_noise(model, state: State, steps: int) -> None:
-    """Raise if a run is known to go past the last row of its given increments."""
-    if isinstance(model.noise, GivenNoise) and is_concrete(state.step):
+def _check_last_step(model, state: State, steps: int) -> None:
+    """Raise if a run is known to outlast the step counter or its given increments."""
+    if not is_concrete(state.step):
+        return
+    if int(state.step) + steps >= 2**31:
+        raise fault(
+            f"a run to step {int(state.step) + steps}",
+            "fewer than 2³¹ steps in all",
+            "start anew from the phases: tx.init(model, key=..., phase=state.phase)",
+        )
+    if isinstance(model.noise, GivenNoise):
         rows, need = model.noise.increments.shape[-2], int(state.step) + steps
         if need > rows:
             raise fault(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from tauax._checks import check_count, check_domain, fault
+from tauax._checks import check_count, check_domain, fault, typed_key
 from tauax._types import numeric
 
 
@@ -59,7 +59,7 @@ def bimodal_lorentzian(n: int, centre, width, *, key=None, members: int | None =
     """
     check_count("n", n, 2)
     low, high = n // 2, n - n // 2
-    keys = (None, None) if key is None else jax.random.split(_typed(key))
+    keys = (None, None) if key is None else jax.random.split(typed_key(key))
     lower = lorentzian(low, -numeric(centre), width, key=keys[0], members=members)
     upper = lorentzian(high, centre, width, key=keys[1], members=members)
     return jnp.concatenate([lower, upper], axis=-1)
@@ -76,8 +76,9 @@ def _standard(n: int, key, members, quantile: Callable, draw: Callable) -> Array
                 "pass key=jax.random.key(0)",
             )
         return numeric(quantile((np.arange(n) + 0.5) / n))
+    key = typed_key(key)
     sets = jnp.arange(1 if members is None else check_count("members", members, 1))
-    drawn = jax.vmap(lambda member: draw(jax.random.fold_in(_typed(key), member), (n,)))(sets)
+    drawn = jax.vmap(lambda member: draw(jax.random.fold_in(key, member), (n,)))(sets)
     return drawn[0] if members is None else drawn
 
 
@@ -85,10 +86,6 @@ def _place(standard: Array, centre, width) -> Array:
     check_domain("centre", centre, "finite")
     check_domain("width", width, "nonnegative")
     return numeric(centre) + numeric(width) * standard
-
-
-def _typed(key):
-    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
 
 
 def _draw_uniform(key, shape) -> Array:

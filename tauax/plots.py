@@ -49,12 +49,17 @@ def _draw_curve(panel, curve: "Curve") -> None:
     panel.legend(fontsize=8, loc="lower right", frameon=False)
 
 
-def _figure(width: float, height: float):
+def require():
+    """The class of figures; ImportError with the remedy, before any work is done in vain."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('figures need matplotlib: pip install "tauax[plot]"') from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure
+
+
+def _figure(width: float, height: float):
+    return require()(figsize=(width, height), layout="constrained")
 
 
 def _colours(count: int) -> list:

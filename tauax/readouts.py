@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxtyping import Array
 
+from tauax._checks import check_instance
 from tauax.batch import over_batch
 from tauax.numerics import circular
 from tauax.numerics.reduce import mean
@@ -25,6 +26,7 @@ class Readout:
         update_wrapper(self, function)
 
     def __call__(self, model, state: State) -> Array:
+        check_instance("state", state, State, "call a readout as readout(model, state)")
         return over_batch(self.function, model, state)
 
     def __repr__(self) -> str:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from tauax._checks import fault
+from tauax._checks import fault, is_concrete
+from tauax._types import Step
 from tauax.monitors.base import AbstractMonitor
 from tauax.monitors.trace import TraceResult
 from tauax.state import State
@@ -21,7 +22,8 @@ class Solution(eqx.Module):
 
     **Attributes:** `state`, after the last step; `monitors`, the result of each by its name;
     `status`, `[*batch]`: 0 where the phases are finite, 1 where they are not; `specification`, the
-    monitors that were asked for; `coordinates`, the values along the axes made by `vary`.
+    monitors that were asked for; `coordinates`, the values along the axes made by `vary`;
+    `begin`, the step at which the run began.
     """
 
     state: State
@@ -29,11 +31,12 @@ class Solution(eqx.Module):
     status: Int[Array, "*batch"]
     specification: dict[str, AbstractMonitor]
     coordinates: dict[str, Array]
+    begin: Step
 
     def then(self, later: "Solution") -> "Solution":
         """This run and the one that carried on from it, as one.
 
-        **Raises:** `ValueError` if the later run had other monitors.
+        **Raises:** `ValueError` for other monitors, or a run that began elsewhere.
         """
         if jax.tree.structure(self.specification) != jax.tree.structure(later.specification):
             raise fault(
@@ -41,12 +44,22 @@ class Solution(eqx.Module):
                 f"the monitors of this one, {self.specification}",
                 "pass the same monitors= to both runs",
             )
+        if is_concrete(later.begin) and is_concrete(self.state.step):
+            end, begin = int(self.state.step), int(later.begin)
+            if begin != end:
+                raise fault(
+                    f"a later run that began at step {begin}",
+                    f"one that began at step {end}, where this one ended",
+                    "simulate it from this solution's state",
+                )
         monitors = {
             name: monitor.merge(self.monitors[name], later.monitors[name])
             for name, monitor in self.specification.items()
         }
         status = jnp.maximum(self.status, later.status)
-        return Solution(later.state, monitors, status, self.specification, self.coordinates)
+        return Solution(
+            later.state, monitors, status, self.specification, self.coordinates, self.begin
+        )
 
     def to_xarray(self):
         """The monitors as an `xarray.Dataset` with named axes; needs `pip install "tauax[xarray]"`.

@@ -98,6 +98,16 @@ def test_imports_go_downward(module):
             assert layer(target) <= layer(name), f"{name} imports upward: {target}"
 
 
+def test_siblings_share_only_their_base(module):
+    name, tree = module
+    folder = name.rpartition(".")[0]
+    if folder in ("", "tauax", "tauax.numerics"):
+        pytest.skip("not a folder of interchangeable parts")
+    for target, _ in imports(tree):
+        if target.startswith(folder + "."):
+            assert target == f"{folder}.base", f"{name} imports its sibling {target}"
+
+
 def test_own_modules_are_imported_at_the_top(module):
     name, tree = module
     inner = inside_function(tree)

@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
 
     from tauax import demo, plots, record
 
+    plots.require()
+    options.out.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     keys = jax.random.split(jax.random.key(options.key))
     progress = _Progress()

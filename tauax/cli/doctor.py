@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the report; 1 if a core package is missing or too old, else 0."""
+    """Print the report; 1 if a core package is missing, else 0."""
     report = doctor.examine()
     for section, lines in report.sections.items():
         print(section)

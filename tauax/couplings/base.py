@@ -34,7 +34,9 @@ class AbstractCoupling(eqx.Module):
         return Sum((self, other))
 
     def __rmul__(self, factor) -> "Scaled":
-        return Scaled(self, numeric(factor))
+        return Scaled(self, factor)
+
+    __mul__ = __rmul__
 
 
 class Sum(AbstractCoupling):

@@ -52,8 +52,8 @@ class Dense(AbstractCoupling):
 
     def __call__(self, sin: Array, cos: Array) -> Torque:
         sin_lagged, cos_lagged = turn_back(sin, cos, self.lag)
-        field_sin = sin_lagged @ self.weights.T
-        field_cos = cos_lagged @ self.weights.T
+        field_sin = _product(self.weights, sin_lagged)
+        field_cos = _product(self.weights, cos_lagged)
         return (self.strength / self.divisor()) * cross(field_sin, cos, field_cos, sin)
 
     def check(self, size: int) -> None:
@@ -73,3 +73,16 @@ class Dense(AbstractCoupling):
             return jnp.where(received == 0, 1.0, received)
         size = self.weights.shape[-1] if self.norm == "size" else 1
         return jnp.asarray(size, self.weights.dtype)
+
+
+def _product(weights: Weights, sources: Array) -> Array:
+    """Σ_j w_ij x_j in an order that does not depend on the number of members.
+
+    Below 8 columns XLA:CPU takes another kernel for few rows than for many: pad with zeros.
+    """
+    size = weights.shape[-1]
+    missing = max(0, 8 - size)
+    if missing:
+        weights = jnp.pad(weights, (0, missing))
+        sources = jnp.pad(sources, [(0, 0)] * (sources.ndim - 1) + [(0, missing)])
+    return (sources @ weights.T)[..., :size]

@@ -23,8 +23,8 @@ class AbstractMonitor(eqx.Module):
     """Reads the state before each step that is due and folds what it reads into an accumulator.
 
     A step n, counted from the start of the run, is due if n ≥ `after` and n − `after` is a multiple
-    of `every`: ⌈(steps − after)/every⌉ records. Accumulators hold the batch axes first, so that a
-    monitor is elementwise over members.
+    of `every`: ⌈(steps − after)/every⌉ records. A monitor is elementwise over members, and its
+    result has the batch axes first.
     """
 
     @property

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from tauax._checks import fault
 from tauax.monitors.base import AbstractMonitor, AbstractResult, check_readout
 from tauax.readouts import Readout
 from tauax.state import State
@@ -27,8 +28,10 @@ class MomentsResult(AbstractResult):
 
     @property
     def std(self) -> Array:
-        """The population standard deviation."""
-        return jnp.sqrt(self.variance)
+        """The population standard deviation, with derivative 0 instead of NaN where it is 0."""
+        variance = self.variance
+        varies = variance != 0
+        return jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)
 
     def statistics(self) -> dict[str, Array]:
         return {"mean": self.mean, "variance": self.variance}
@@ -66,6 +69,13 @@ class Moments(AbstractMonitor):
     def init(self, model, state: State, records: int) -> _Accumulator:
         shape = jax.eval_shape(self.readout, model, state)
         dtype = jnp.promote_types(shape.dtype, state.phase.dtype)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise fault(
+                f"a readout of dtype {shape.dtype}",
+                "real numbers",
+                "monitor its real and imaginary parts, or its modulus",
+                TypeError,
+            )
         zeros = jnp.zeros(shape.shape, dtype)
         return _Accumulator(jnp.zeros((), jnp.int32), zeros, zeros, zeros, zeros)
 

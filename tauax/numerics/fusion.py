@@ -43,10 +43,10 @@ def _stored(value: T, step: Array) -> T:
 
 
 def cross(a: Array, b: Array, c: Array, d: Array) -> Array:
-    """a·b − c·d for d a sine or cosine, with c·d always the product that is rounded first.
+    """a·b − c·d, with c·d always the product that is rounded first.
 
     A compiler may contract either product with the subtraction, and LLVM's choice depends on the
-    number of rows. A select on d, true for every d but NaN, leaves it only one.
+    number of rows. A select that is true for every d but NaN leaves it only one.
     """
     product = c * d
-    return a * b - jnp.where(d <= 2.0, product, d)
+    return a * b - jnp.where(d == d, product, d)  # noqa: PLR0124

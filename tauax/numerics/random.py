@@ -57,7 +57,7 @@ def block(key: MemberKey, step: Array, size: int) -> tuple[UInt32[Array, " oscil
 
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
-    """Uniform phases in [−π, π), from step 0 of a member's own stream."""
+    """Uniform phases in [−π, π], π by rounding only, from step 0 of a member's own stream."""
     word, _ = block(key, jnp.uint32(0), size)
     return _signed_turns(word, dtype) * (2.0 * jnp.pi)
 
@@ -90,7 +90,7 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
 
 
 def _signed_turns(word: Array, dtype: jnp.dtype) -> Array:
-    """A word as a number in [−½, ½)."""
+    """A word as a number in [−½, ½]; ½ by rounding only."""
     return word.astype(jnp.int32).astype(dtype) * 2.0**-32
 
 

@@ -37,6 +37,12 @@ class PhaseOscillators(AbstractSystem):
                 "for one set per member build the model with one set, then "
                 "tx.per_member(model, lambda m: m.frequency, sets)",
             )
+        if self.frequency.dtype not in (jnp.float32, jnp.float64):
+            raise fault(
+                f"frequency of dtype {self.frequency.dtype}",
+                "float32 or float64",
+                "convert it: a phase in fewer bits loses slow oscillators",
+            )
         for name, kind in (("coupling", AbstractCoupling), ("noise", AbstractNoise)):
             part = getattr(self, name)
             if part is not None:
