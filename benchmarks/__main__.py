@@ -11,7 +11,7 @@ import jax
 
 from tauax import doctor
 
-PARTS = ("speed", "memory", "latency")
+PARTS = ("speed", "networks", "devices", "parts", "memory", "latency")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import tauax as tx
-from tauax import ensemble
+from tauax import _programs
 
 
 def measure() -> dict:
@@ -37,12 +37,12 @@ def _run(strength: float, intensity: float, dt: float):
 
 def _compile() -> float:
     """First run minus second run of the documented example; refuses a second compilation."""
-    seconds, earlier = [], ensemble._simulate._cache_size()
+    seconds, earlier = [], _programs.simulate._cache_size()
     for strength, intensity, dt in ((2.0, 0.05, 0.01), (1.0, 0.1, 0.02), (3, 0, 0.005)):
         start = time.perf_counter()
         _run(strength, intensity, dt).state.phase.block_until_ready()
         seconds.append(time.perf_counter() - start)
-    compiled = ensemble._simulate._cache_size() - earlier
+    compiled = _programs.simulate._cache_size() - earlier
     if compiled != 1:
         raise AssertionError(f"{compiled} programs for one model with other numbers")
     return seconds[0] - seconds[1]

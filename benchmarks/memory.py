@@ -3,11 +3,11 @@
 Growth is the rise of the high-water mark of the process.
 """
 
-import json
 import resource
-import subprocess
-import sys
+import time
 from pathlib import Path
+
+from benchmarks.children import in_process
 
 MEGABYTE = 2**20
 
@@ -16,24 +16,29 @@ def measure() -> dict:
     """Megabytes by workload."""
     results = {}
     for steps in (10_000, 100_000, 1_000_000):
-        results[f"moments-16x256-{steps}"] = _in_process(f"moments({steps})")
-    results["dense-2000x64-beyond-weights"] = _in_process("dense()")
+        results[f"moments-16x256-{steps}"] = _measured(f"moments({steps})")
+    results["dense-2000x64-beyond-weights"] = _measured("dense()")
+    for kind in ("trace", "moments", "dense"):
+        results[f"plan-{kind}"] = _planned(kind)
     return results
 
 
-def _in_process(call: str) -> float:
-    program = f"from benchmarks import memory; memory.report(memory.{call})"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    growth = json.loads(done.stdout.splitlines()[-1])
+def _measured(call: str) -> float:
+    growth = in_process(f"memory.{call}")
     print(f"{call}: {growth:.1f} MB", flush=True)
     return growth
 
 
-def report(growth: float) -> None:
-    """Print a figure for the parent process."""
-    print(json.dumps(growth))
+def _planned(kind: str) -> dict[str, float]:
+    """What `tx.plan` says of a run against what the run then takes."""
+    found = in_process(f"memory.planned({kind!r})")
+    error = found["planned_mb"] / found["taken_mb"] - 1.0
+    print(
+        f"plan of {kind}: {found['planned_mb']:.0f} MB, taken {found['taken_mb']:.0f} MB, error "
+        f"{error:+.0%}; {found['planned_s']:.1f} s, taken {found['taken_s']:.1f} s",
+        flush=True,
+    )
+    return {**found, "error": error}
 
 
 def peak() -> float:
@@ -80,3 +85,35 @@ def dense() -> float:
     state = tx.init(model, key=jax.random.key(0), members=64)
     tx.simulate(model, state, dt=0.01, steps=10)
     return peak() - before
+
+
+def planned(kind: str) -> dict[str, float]:
+    """Plan and peak of a large run, its program compiled before; Linux only."""
+    import jax
+
+    import tauax as tx
+
+    size, members, steps, monitors = {
+        "trace": (256, 2_048, 500, {"phase": tx.Trace(tx.phase, every=10)}),
+        "moments": (256, 40_000, 20, {"phase": tx.Moments(tx.phase)}),
+        "dense": (2_000, 4_000, 4, {}),
+    }[kind]
+    weights = jax.random.uniform(jax.random.key(1), (size, size)) / size
+    coupling = tx.Dense(weights) if kind == "dense" else tx.MeanField(2.0)
+    model = tx.PhaseOscillators(jax.numpy.zeros(size), coupling, tx.WhiteNoise(0.05))
+    state = tx.init(model, key=jax.random.key(0), members=members)
+    run = {"dt": 0.01, "steps": steps, "monitors": monitors}
+    plan = tx.plan(model, state, **run)
+    jax.block_until_ready(tx.simulate(model, state, **run))
+    given = sum(leaf.nbytes for leaf in jax.tree.leaves((model, state)))
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    before = peak()
+    start = time.perf_counter()
+    jax.block_until_ready(tx.simulate(model, state, **run))
+    seconds = time.perf_counter() - start
+    return {
+        "planned_mb": plan.bytes / 1e6,
+        "taken_mb": (peak() - before) * MEGABYTE / 1e6 + given / 1e6,
+        "planned_s": plan.seconds,
+        "taken_s": seconds,
+    }

@@ -5,8 +5,6 @@ are warmed up first, then timed in interleaved rounds; a ratio is that of the me
 checked before anything is timed: same noiseless end state to 1e-3, same spread of the noise.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -14,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import tauax as tx
+from benchmarks.timing import Program, interleaved, timed, verdict
 from tauax import baselines
 
 DT, STRENGTH, INTENSITY = 0.01, 2.0, 0.05
@@ -41,8 +40,6 @@ WORKLOADS = (
     Workload(4, 10_000, False, {"numpy": 1.5}),
     Workload(16, 4_096, False, {"numpy": 1.5}),
 )
-# A program advances all members by so many steps and returns the phases [member, oscillator].
-Program = Callable[[int], np.ndarray]
 
 
 def measure() -> dict:
@@ -54,32 +51,21 @@ def _measure(workload: Workload) -> dict:
     programs = {"tauax": _ours(workload), "obvious_jax": _obvious(workload)}
     programs["numpy"] = _best_numpy(workload)
     _check(workload, programs)
-    steps = {name: _steps_for(program, 0.4) for name, program in programs.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(ROUNDS):
-        for name, program in programs.items():
-            seconds[name].append(_timed(program, steps[name]) / steps[name])
+    seconds = interleaved(programs, ROUNDS)
     updates = workload.size * workload.members / 1e6
     rates = {name: updates / float(np.median(s)) for name, s in seconds.items()}
     spread = {name: [updates / max(s), updates / min(s)] for name, s in seconds.items()}
     ratios = {rival: rates["tauax"] / rates[rival] for rival in rates if rival != "tauax"}
     print(workload.name, {name: round(rate) for name, rate in rates.items()})
     for rival, ratio in ratios.items():
-        target = workload.targets.get(rival)
-        verdict = "" if target is None else f", asked {target:g}: {_verdict(ratio, target)}"
-        print(f"  {ratio:.2f} × {rival}{verdict}", flush=True)
+        print(f"  {ratio:.2f} × {rival}{verdict(ratio, workload.targets.get(rival))}", flush=True)
     return {
         "rate": rates,
         "spread": spread,
         "ratio": ratios,
         "target": workload.targets,
-        "steps_per_round": steps,
         "rounds": ROUNDS,
     }
-
-
-def _verdict(ratio: float, target: float) -> str:
-    return "reached" if ratio >= target else "NOT reached"
 
 
 def _frequency(workload: Workload) -> np.ndarray:
@@ -132,7 +118,7 @@ def _best_numpy(workload: Workload) -> Program:
         for block in sorted(blocks)
         if block <= workload.members
     ]
-    return min(candidates, key=lambda program: min(_timed(program, 4) for _ in range(3)))
+    return min(candidates, key=lambda program: min(timed(program, 4) for _ in range(3)))
 
 
 def _numpy(workload: Workload, axis: int, block: int) -> Program:
@@ -176,19 +162,3 @@ def _check(workload: Workload, programs: dict[str, Program]) -> None:
         variance = np.angle(np.exp(1j * (end - quiet))).var() / (2 * INTENSITY * steps * DT)
         if not 0.8 < variance < 1.2:
             raise AssertionError(f"{name} has {variance:.2f} of the noise that was asked for")
-
-
-def _steps_for(program: Program, seconds: float) -> int:
-    """A multiple of 10 steps that takes about so long, compiled."""
-    steps = 10
-    while (taken := _timed(program, steps, warm=True)) < seconds and steps < 20_000:
-        steps = 10 * max(steps // 5, min(steps, int(steps * seconds / taken) // 10 + 1))
-    return steps
-
-
-def _timed(program: Program, steps: int, warm: bool = False) -> float:
-    if warm:
-        program(steps)
-    start = time.perf_counter()
-    program(steps)
-    return time.perf_counter() - start

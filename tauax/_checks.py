@@ -47,7 +47,7 @@ def check_numbers(module: Any) -> None:
     """Check every numeric field of a module, and of the modules inside it, against its domain."""
     for field in dataclasses.fields(module):
         value = getattr(module, field.name)
-        if "domain" in field.metadata:
+        if "domain" in field.metadata and value is not None:
             check_domain(f"{type(module).__name__}.{field.name}", value, field.metadata["domain"])
         for part in value if isinstance(value, tuple) else (value,):
             if dataclasses.is_dataclass(part) and not isinstance(part, type):

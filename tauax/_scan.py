@@ -1,14 +1,16 @@
 """One step, and the scan of many with monitors: the kernel behind `tx.step` and `tx.simulate`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax._types import Phase
+from tauax._types import Phase, Step, Torque
 from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
 from tauax.numerics.circular import wrap
@@ -29,50 +31,86 @@ def _advance(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later."""
 
     def phases(phase: Phase) -> Phase:
-        before = State(state.step, state.clock, state.key, phase, state.axes)
+        before = replace(state, phase=phase)
         return over_batch(partial(_next_phase, stepper), model, before)
 
     phase = isolated(phases, state.phase, state.step)
-    return State(state.step + 1, state.clock, state.key, phase, state.axes)
+    return replace(state, step=state.step + 1, phase=phase)
 
 
 def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> Phase:
     """θ(t + dt) of one system: the whole simulation is this function."""
-    system = _cast(system, system.dtype)
-    drift, dt, increment = system.drift, state.clock.dt, None
-    if system.noise is not None:
-        increment = system.noise.increment(state.key, state.step, dt, system.size)
-    if stepper.stages > 1:
+    now, several = state.now, stepper.stages > 1
+    system = _cast(system, system.dtype).at(now)
+    phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
+    if phase is not state.phase:
+        phase = wrap(phase)
+    if several:
         increment = materialised(increment, state.step)
-        drift = lambda phase: system.drift(materialised(phase, state.step))  # noqa: E731
-    return wrap(stepper(drift, state.phase, dt, increment))
+
+    def drift(phase: Phase, fraction: float) -> Torque:
+        phase = materialised(phase, state.step) if several else phase
+        return system.drift(phase, now._replace(fraction=fraction))
+
+    return wrap(stepper(drift, phase, now.dt, increment))
 
 
-def scan(
-    model, state: State, steps: int, stepper: AbstractStepper, monitors: Monitors
-) -> tuple[State, dict[str, Any]]:
-    """The state after `steps` steps, and the result of each monitor."""
-    begin = state.step
-    observed = {
+def _increment(stepper: AbstractStepper, system: AbstractSystem, state: State) -> Any:
+    """What the stepper is to add for the noise, None without."""
+    if system.noise is None:
+        return None
+    noise = system.noise
+    draw = noise.increment_and_average if stepper.needs_average else noise.increment
+    return draw(state.key, state.step, state.clock.dt, system.size)
+
+
+class Run(eqx.Module):
+    """A run under way: everything that is needed to carry it on exactly.
+
+    **Attributes:** `state`; `accumulators` of the monitors, by name; `begin`, the step at which the
+    run began; `steps`, how many it has in all.
+    """
+
+    state: State
+    accumulators: dict[str, Any]
+    begin: Step
+    steps: int = eqx.field(static=True)
+
+
+def start(model, state: State, steps: int, monitors: Monitors) -> Run:
+    """A run of `steps` steps before the first of them."""
+    accumulators = {
         name: monitor.init(model, state, monitor.records(steps))
         for name, monitor in monitors.items()
     }
+    return Run(state, accumulators, state.step, steps)
+
+
+def advance(model, run: Run, steps: int, stepper: AbstractStepper, monitors: Monitors) -> Run:
+    """The run after `steps` more steps."""
 
     def body(carry: tuple[State, dict[str, Any]], _: None):
-        state, observed = carry
-        seen = undoubled(state)
-        observed = {
-            name: _observe(monitor, observed[name], model, seen, state.step - begin)
-            if monitor.records(steps)
-            else observed[name]
+        state, accumulators = carry
+        seen, since = undoubled(state), state.step - run.begin
+        accumulators = {
+            name: _observe(monitor, accumulators[name], model, seen, since)
+            if monitor.records(run.steps)
+            else accumulators[name]
             for name, monitor in monitors.items()
         }
-        return (_advance(model, state, stepper), observed), None
+        return (_advance(model, state, stepper), accumulators), None
 
-    (state, observed), _ = jax.lax.scan(body, (doubled(state), observed), None, length=steps)
-    state = undoubled(state)
-    results = {name: monitors[name].result(observed[name], state) for name in monitors}
-    return state, results
+    carry = (doubled(run.state), run.accumulators)
+    (state, accumulators), _ = jax.lax.scan(body, carry, None, length=steps)
+    return Run(undoubled(state), accumulators, run.begin, run.steps)
+
+
+def results(run: Run, monitors: Monitors) -> dict[str, Any]:
+    """What each monitor gives of the run so far, with room for the records still to come."""
+    return {
+        name: monitor.result(run.accumulators[name], run.state)
+        for name, monitor in monitors.items()
+    }
 
 
 def _observe(monitor: AbstractMonitor, accumulator: Any, model, state: State, step: Array) -> Any:

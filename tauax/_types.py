@@ -25,6 +25,7 @@ MemberKey = UInt32[Array, "*batch 2"]
 # What a numeric field of a module may hold; checked wherever the leaf is set.
 FINITE = {"domain": "finite"}
 NONNEGATIVE = {"domain": "nonnegative"}
+POSITIVE = {"domain": "positive"}
 
 
 def numeric(value: Any) -> Array:

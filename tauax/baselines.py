@@ -40,6 +40,22 @@ def dense(weights: np.ndarray, strength: np.ndarray | float) -> Torque:
     return torque
 
 
+def sparse(matrix, axis: int = -1) -> Torque:
+    """Σ_j w_ij sin(θ_j − θ_i) with a CSR matrix of scipy; `axis` is that of the oscillators."""
+    turned = matrix.T.tocsr() if axis == -1 else matrix
+
+    def field(values: np.ndarray) -> np.ndarray:
+        return values @ turned if axis == -1 else turned @ values
+
+    def torque(sin: np.ndarray, cos: np.ndarray) -> np.ndarray:
+        field_sin, field_cos = field(sin), field(cos)
+        np.multiply(cos, field_sin, out=cos)
+        np.multiply(sin, field_cos, out=sin)
+        return np.subtract(cos, sin, out=cos)
+
+    return torque
+
+
 def euler(
     phase: np.ndarray,
     frequency: np.ndarray,

@@ -5,7 +5,7 @@ Everything below this module is written for one system; everything above it call
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from tauax._checks import check_instance, check_numbers, fault
 from tauax._types import numeric
+from tauax.selection import select
 from tauax.state import State
 from tauax.systems.base import AbstractSystem
 
@@ -23,11 +24,15 @@ _ROW = "(row)"  # no identifier, so no name that a user can give
 
 
 class Axis(NamedTuple):
-    """A named batch axis of a model: its size and the leaves, by position, that have it."""
+    """A named batch axis of a model: its size and the leaves, by position, that have it.
+
+    `entries` are the names under which leaves were zipped, and empty for a single entry.
+    """
 
     name: str
     size: int
     leaves: tuple[int, ...]
+    entries: tuple[str, ...] = ()
 
 
 class Varied(eqx.Module):
@@ -56,19 +61,22 @@ class Varied(eqx.Module):
         return self.system.noise
 
     def coordinates(self) -> dict[str, Array]:
-        """The values along each axis that moves exactly one number."""
+        """The values along each axis that moves one number; of zipped ones by "axis.entry"."""
         leaves = jax.tree.leaves(self.system)
-        return {
-            axis.name: leaves[axis.leaves[0]]
-            for axis in self.axes
-            if axis.name != MEMBER and len(axis.leaves) == 1 and leaves[axis.leaves[0]].ndim == 1
-        }
+        found = {}
+        for axis in self.axes:
+            names = [f"{axis.name}.{entry}" for entry in axis.entries] or [axis.name]
+            if axis.name != MEMBER and len(names) == len(axis.leaves):
+                numbers = zip(names, axis.leaves, strict=True)
+                found |= {name: leaves[leaf] for name, leaf in numbers if leaves[leaf].ndim == 1}
+        return found
 
 
 class Zipped(NamedTuple):
     """Several leaves that move along one axis; made by `zipped`."""
 
     entries: tuple[tuple[Callable, Any], ...]
+    names: tuple[str, ...]
 
 
 def vary(model, entries: Mapping[str, Any]) -> Varied:
@@ -98,15 +106,16 @@ def vary(model, entries: Mapping[str, Any]) -> Varied:
                 "any other name",
                 "use tx.per_member for the member axis",
             )
-        pairs = entry.entries if isinstance(entry, Zipped) else (_pair(name, entry),)
-        varied = _add_axis(varied, name, pairs)
+        zipped = entry if isinstance(entry, Zipped) else Zipped((_pair(name, entry),), ())
+        varied = _add_axis(varied, name, zipped.entries, zipped.names)
     return varied
 
 
 def zipped(entries: Mapping[str, Any]) -> Zipped:
     """Several `(where, values)` that move along one axis of `vary`, all with the same V."""
     check_instance("entries", entries, Mapping, 'pass {"coupling": (where, values)}')
-    return Zipped(tuple(_pair(name, entry) for name, entry in entries.items()))
+    pairs = tuple(_pair(name, entry) for name, entry in entries.items())
+    return Zipped(pairs, tuple(entries))
 
 
 def per_member(model, where: Callable, values) -> Varied:
@@ -156,7 +165,7 @@ def doubled(state: State) -> State:
         return state
     key = None if state.key is None else jnp.broadcast_to(state.key, (2, *state.key.shape))
     phase = jnp.stack([state.phase, -state.phase])
-    return State(state.step, state.clock, key, phase, (_ROW, *state.axes))
+    return replace(state, key=key, phase=phase, axes=(_ROW, *state.axes))
 
 
 def undoubled(state: State) -> State:
@@ -164,7 +173,7 @@ def undoubled(state: State) -> State:
     if state.axes[:1] != (_ROW,):
         return state
     key = None if state.key is None else state.key[0]
-    return State(state.step, state.clock, key, state.phase[0], state.axes[1:])
+    return replace(state, key=key, phase=state.phase[0], axes=state.axes[1:])
 
 
 def _mapped_leaves(system: AbstractSystem, axes: tuple[Axis, ...], name: str):
@@ -192,7 +201,12 @@ def _pair(name: str, entry) -> tuple[Callable, Any]:
     )
 
 
-def _add_axis(varied: Varied, name: str, pairs: tuple[tuple[Callable, Any], ...]) -> Varied:
+def _add_axis(
+    varied: Varied,
+    name: str,
+    pairs: tuple[tuple[Callable, Any], ...],
+    entries: tuple[str, ...] = (),
+) -> Varied:
     leaves, structure = jax.tree.flatten(varied.system)
     taken = {leaf: axis.name for axis in varied.axes for leaf in axis.leaves}
     present = [axis for axis in varied.axes if axis.name == name]
@@ -221,44 +235,21 @@ def _add_axis(varied: Varied, name: str, pairs: tuple[tuple[Callable, Any], ...]
     check_numbers(system)
     old = present[0].leaves if present else ()
     axes = [axis for axis in varied.axes if axis.name != name]
-    axes.append(Axis(name, sizes.pop(), old + tuple(chosen)))
+    axes.append(Axis(name, sizes.pop(), old + tuple(chosen), entries))
     return Varied(system, tuple(sorted(axes, key=lambda axis: axis.name == MEMBER)))
 
 
 def _select(system: AbstractSystem, where: Callable, values) -> list[tuple[int, Any]]:
     """The positions of the leaves that `where` picks, each with its values."""
-    count = len(jax.tree.leaves(system))
-    marks = jax.tree.structure(system).unflatten([_Mark(leaf) for leaf in range(count)])
-    try:
-        picked = where(marks)
-    except (AttributeError, TypeError) as error:
+    leaves = select(system, where)
+    leaves, values = (leaves, values) if isinstance(leaves, tuple) else ((leaves,), (values,))
+    if len(values) != len(leaves):
         raise fault(
-            f"a where that fails on this model ({error})",
-            "a numeric leaf",
-            "select like lambda m: m.coupling.strength",
-        ) from error
-    picked, values = (picked, values) if isinstance(picked, tuple) else ((picked,), (values,))
-    for mark in picked:
-        if not isinstance(mark, _Mark):
-            raise fault(
-                f"a where that selects {type(mark).__name__}",
-                "a numeric leaf",
-                "select a whole array such as m.coupling.strength, not a part or a static field",
-            )
-    if len(values) != len(picked):
-        raise fault(
-            f"{len(values)} sets of values for {len(picked)} leaves",
+            f"{len(values)} sets of values for {len(leaves)} leaves",
             "one set per leaf",
             "give a tuple of values as long as the tuple of leaves",
         )
-    return [(mark.leaf, value) for mark, value in zip(picked, values, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """Stands for the leaf at a position while a `where` picks."""
-
-    leaf: int
+    return list(zip(leaves, values, strict=True))
 
 
 def _stacked(name: str, values, leaf: Array) -> Array:

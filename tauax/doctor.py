@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_EXTRAS = {"matplotlib": "plot", "tqdm": "cli", "xarray": "xarray"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "tqdm": "cli",
+    "xarray": "xarray",
+    "pandas": "xarray",
+    "zarr": "data",
+    "h5netcdf": "data",
+}
 _CORE = ("jax", "jaxlib", "numpy", "equinox", "optax")
 
 

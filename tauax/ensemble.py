@@ -1,33 +1,29 @@
 """The verbs: `init` a batch of systems, `step` it once, `simulate` a run, `iterate` in chunks."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.sharding import Mesh
 
-from tauax import _scan
-from tauax._checks import (
-    check_count,
-    check_domain,
-    check_dt,
-    check_instance,
-    check_shape,
-    fault,
-    is_concrete,
-    typed_key,
+from tauax import _programs, checkpoint
+from tauax._arguments import (
+    batch_sizes,
+    check_last_step,
+    check_run,
+    checked_phase,
+    key_missing,
 )
-from tauax._types import numeric
-from tauax.batch import MEMBER, Varied, over_batch, pick
+from tauax._checks import check_count, check_instance, is_concrete, typed_key
+from tauax._scan import Run
+from tauax.batch import Varied, pick
+from tauax.devices import checked_mesh, gathered
+from tauax.memory import in_parts, out_of_memory
 from tauax.monitors.base import AbstractMonitor
-from tauax.noise import GivenNoise
-from tauax.numerics import random
-from tauax.numerics.circular import wrap
-from tauax.solution import NOT_FINITE, OK, Solution
-from tauax.state import Clock, State
+from tauax.solution import OK, Solution
+from tauax.state import State
 from tauax.steppers import AbstractStepper, Euler
 from tauax.systems.base import AbstractSystem
 
@@ -35,34 +31,43 @@ _NO_MONITORS: Mapping[str, AbstractMonitor] = MappingProxyType({})
 
 
 def init(
-    model, *, key=None, members: int | None = None, phase=None, common_noise: bool = False
+    model,
+    *,
+    key=None,
+    members: int | None = None,
+    phase=None,
+    mesh: Mesh | None = None,
+    common_noise: bool = False,
 ) -> State:
     """The state of a model before its first step.
 
     **Arguments:** `model`, a system or a `Varied`; `key`, a `jax.random.key`, which may be left out
     where nothing is random; `members`, the number of independent members, or None for one system
     without a member axis; `phase`, initial phases in radians, of shape `[oscillator]`,
-    `[member, oscillator]` or `[*batch, oscillator]`; `common_noise`, whether the points of a grid
-    share their initial phases and noise, member by member, for paired differences.
+    `[member, oscillator]` or `[*batch, oscillator]`; `mesh`, the devices to divide the members
+    among, such as `tx.device_mesh()`: every run from this state then uses them all; `common_noise`,
+    whether the points of a grid share their initial phases and noise, member by member, for paired
+    differences.
 
     **Returns:** a `State` with phases `[*batch, oscillator]`. Member m has the same numbers in
     every batch, and a state without members those of member 0.
 
     **Raises:** `ValueError` or `TypeError` for a missing or foreign key, members < 1 or other than
-    those of `per_member`, and phases of the wrong shape or not finite.
+    those of `per_member`, phases of the wrong shape or not finite, and a mesh with other axes.
     """
     check_instance("model", model, AbstractSystem | Varied, "pass tx.PhaseOscillators(...)")
-    sizes = _batch_sizes(model, members)
+    sizes = batch_sizes(model, members)
     if key is None:
         if phase is None:
-            raise _key_missing("the initial phases are drawn at random")
+            raise key_missing("the initial phases are drawn at random")
         if model.noise is not None and model.noise.needs_key:
-            raise _key_missing("the model has noise")
+            raise key_missing("the model has noise")
     else:
         key = typed_key(key)
     if phase is not None:
-        phase = _checked_phase(phase, sizes, model.size)
-    return _init(model, key, phase, tuple(sizes.items()), common_noise)
+        phase = checked_phase(phase, sizes, model.size)
+    mesh = checked_mesh(mesh, members)
+    return _programs.init(model, key, phase, tuple(sizes.items()), common_noise, mesh)
 
 
 def step(model, state: State, *, dt, stepper: AbstractStepper = Euler()) -> State:
@@ -73,9 +78,9 @@ def step(model, state: State, *, dt, stepper: AbstractStepper = Euler()) -> Stat
 
     **Returns:** the state at time t + dt; equal to that of `simulate` bit for bit on a CPU.
     """
-    _check_run(model, state, dt, stepper, _NO_MONITORS)
-    _check_last_step(model, state, 1)
-    return _step(model, state, _seconds(dt, state), stepper)
+    check_run(model, state, dt, stepper, _NO_MONITORS)
+    check_last_step(model, state, 1)
+    return _programs.step(model, state, _programs.seconds(dt, state), stepper)
 
 
 def simulate(
@@ -86,27 +91,35 @@ def simulate(
     steps: int,
     stepper: AbstractStepper = Euler(),
     monitors: Mapping[str, AbstractMonitor] = _NO_MONITORS,
+    memory: int | None = None,
     throw: bool = True,
 ) -> Solution:
     """Advance all members by `steps` steps of `dt`, and monitor them on the way.
 
     **Arguments:** `model` and `state`, as given to and got from `init`; `dt` in seconds; `steps`;
-    `stepper`, `Euler()`, `Heun()` or `RK4()`; `monitors`, by name, each read before every step that
-    is due; `throw`, whether to raise if a phase stops being finite.
+    `stepper`: `Euler()`, `Heun()`, `SRA1()` or, without noise, `RK4()`; `monitors`, by name, each
+    read before every step that is due; `memory`, the bytes that the run may take at once: if the
+    members do not fit, they run in parts, one after the other, with the same numbers, and what was
+    monitored is gathered on the host (`tx.plan` tells how many parts); `throw`, whether to raise if
+    a phase stops being finite.
 
     **Returns:** a `Solution`. A run that carries on from `.state` continues this one exactly, and
     `sol.then(more)` joins their monitors.
 
     **Raises:** `ValueError` or `TypeError` before anything is compiled if the arguments do not fit;
-    `FloatingPointError` after the run, with `throw`, naming the first member and step at which a
-    phase was not finite. Under a caller's own `jit` the status is returned instead.
+    `MemoryError` if the device has too little; `FloatingPointError` after the run, with `throw`,
+    naming the first member and step at which a phase was not finite. Under a caller's own `jit` the
+    status is returned instead.
     """
     steps = check_count("steps", steps, 1)
-    monitors = _check_run(model, state, dt, stepper, monitors)
-    _check_last_step(model, state, steps)
-    solution = _simulate(model, state, _seconds(dt, state), steps, stepper, monitors)
-    if throw and is_concrete(solution.status) and np.any(solution.status):
-        raise _not_finite(model, state, _seconds(dt, state), steps, stepper, solution)
+    monitors = check_run(model, state, dt, stepper, monitors)
+    check_last_step(model, state, steps)
+    seconds = _programs.seconds(dt, state)
+    run = _programs.simulate if memory is None else in_parts(memory)
+    with out_of_memory(state):
+        solution = run(model, state, seconds, steps, stepper, monitors)
+        if throw:
+            _raise_not_finite(model, state, seconds, steps, stepper, solution)
     return solution
 
 
@@ -119,202 +132,87 @@ def iterate(
     chunk: int,
     stepper: AbstractStepper = Euler(),
     monitors: Mapping[str, AbstractMonitor] = _NO_MONITORS,
+    path: str | Path | None = None,
     throw: bool = True,
 ) -> Iterator[Solution]:
-    """`simulate` in chunks of steps: yields the solution so far after each, to report progress.
+    """`simulate` in chunks of steps: yields the solution so far after each.
 
-    The state is that of one run, bit for bit; monitors are merged, so they agree with those of one
-    run to rounding. Only the last chunk may be shorter, which compiles once more. Traces are joined
-    after every chunk: with them take few, long chunks.
+    For progress, for a look at a long run, and for runs that survive their process. The last
+    solution is that of one `simulate`, bit for bit on a CPU, whatever the chunks: monitors are
+    carried from one to the next, not merged. A last chunk that is shorter compiles once more.
 
-    **Arguments:** as `simulate`, and `chunk`, a multiple of every monitor's `every`.
+    With `path`, the run is saved there after every chunk, each time as a whole: a process that is
+    killed, even while it writes, loses only the chunk it was in. Called again with the same
+    arguments, `iterate` goes on from the file, whatever `chunk` is, and ends at the same numbers.
+    A run that is complete yields its solution once.
 
-    **Raises:** as `simulate`; `ValueError` for a chunk that would shift a monitor's records.
+    **Arguments:** as `simulate`; `chunk`, in steps; `path`, a file, conventionally `.npz`.
+
+    **Raises:** as `simulate`; `ValueError` for a file that is damaged or of another run; `OSError`
+    if it cannot be written, after which the file holds the last chunk that could.
     """
     steps, chunk = check_count("steps", steps, 1), check_count("chunk", chunk, 1)
-    monitors = _check_run(model, state, dt, stepper, monitors)
-    _check_last_step(model, state, steps)
-    for name, monitor in monitors.items():
-        if chunk % monitor.every or monitor.after:
-            raise fault(
-                f"chunk={chunk} with monitor {name!r} (every={monitor.every}, "
-                f"after={monitor.after})",
-                "a multiple of every, and after=0",
-                "choose such a chunk, and simulate the transient in a run of its own",
-            )
-    run = partial(simulate, model, dt=dt, stepper=stepper, monitors=monitors, throw=throw)
-    return _chunks(run, state, steps, chunk)
+    monitors = check_run(model, state, dt, stepper, monitors)
+    check_last_step(model, state, steps)
+    seconds = _programs.seconds(dt, state)
+    run = _programs.start(model, state, seconds, steps, monitors)
+    file = None
+    if path is not None:
+        file = checkpoint.RunFile(Path(path), (model, state, seconds, steps, stepper, monitors))
+        run = file.read(run)
+    return _chunks(model, run, chunk, stepper, monitors, file, throw)
 
 
-def _chunks(run: Callable, state: State, steps: int, chunk: int) -> Iterator[Solution]:
-    solution = run(state, steps=min(chunk, steps))
-    yield solution
-    for done in range(chunk, steps, chunk):
-        solution = solution.then(run(solution.state, steps=min(chunk, steps - done)))
+def _chunks(model, run: Run, chunk, stepper, monitors, file, throw: bool) -> Iterator[Solution]:
+    """The solution after each chunk; of a run that is complete already, its solution."""
+    done = int(run.state.step) - int(run.begin)
+    if done == run.steps:
+        yield _so_far(model, run, monitors)
+    while done < run.steps:
+        before, length = run.state, min(chunk, run.steps - done)
+        with out_of_memory(before):
+            run = _programs.advance(model, run, length, stepper, monitors)
+            done += length
+            solution = _so_far(model, run, monitors)
+            if throw:
+                seconds = run.state.clock.dt
+                _raise_not_finite(model, before, seconds, length, stepper, solution)
+        if file is not None:
+            file.write(run)
         yield solution
 
 
-@partial(jax.jit, static_argnames=("sizes", "common_noise"))
-def _init(model, key, phase, sizes: tuple[tuple[str, int], ...], common_noise: bool) -> State:
-    axes = tuple(name for name, _ in sizes)
-    shape = tuple(size for _, size in sizes)
-    members = shape[-1] if axes[-1:] == (MEMBER,) else 1
-    index = jnp.arange(np.prod(shape, dtype=int)).reshape(shape)
-    member, point = index % members, index // members
-    point = jnp.zeros_like(point) if common_noise else point
-    keys = partial(random.member_keys, key, point=point, member=member)
-    noise_key = None if key is None else keys(random.NOISE)
-    clock = Clock.start(model.dtype)
-    if phase is None:
-        phase_key = keys(random.PHASE)
-        blank = jnp.zeros((*shape, model.size), model.dtype)
-        drawing = State(jnp.zeros((), jnp.int32), clock, phase_key, blank, axes)
-        phase = over_batch(lambda system, one: system.initial_phase(one.key), model, drawing)
-    phase = jnp.broadcast_to(phase, (*shape, model.size)).astype(model.dtype)
-    return State(jnp.zeros((), jnp.int32), clock, noise_key, wrap(phase), axes)
+def _so_far(model, run: Run, monitors: dict[str, AbstractMonitor]) -> Solution:
+    """The solution of a run under way, without room for the records still to come."""
+    solution = _programs.finish(model, run, monitors)
+    done = int(run.state.step) - int(run.begin)
+    if done == run.steps:
+        return solution
+    results = {
+        name: monitor.recorded(solution.monitors[name], monitor.records(done))
+        for name, monitor in monitors.items()
+    }
+    return replace(solution, monitors=results)
 
 
-@jax.jit
-def _step(model, state: State, dt: Array, stepper: AbstractStepper) -> State:
-    return _scan.step_once(model, _timed(state, dt), stepper)
+def _raise_not_finite(model, state: State, dt, steps, stepper, solution: Solution) -> None:
+    """Raise if a phase of the solution is known not to be finite."""
+    if is_concrete(solution.status):
+        status = gathered(solution.status)
+        if np.any(status):
+            raise _not_finite(model, state, dt, steps, stepper, status)
 
 
-@partial(jax.jit, static_argnames=("steps",))
-def _simulate(model, state: State, dt: Array, steps: int, stepper, monitors) -> Solution:
-    end, results = _scan.scan(model, _timed(state, dt), steps, stepper, monitors)
-    finite = jnp.isfinite(end.phase).all(axis=-1)
-    status = jnp.where(finite, OK, NOT_FINITE).astype(jnp.int8)
-    coordinates = model.coordinates() if isinstance(model, Varied) else {}
-    return Solution(end, results, status, monitors, coordinates, state.step)
-
-
-def _seconds(dt, state: State) -> Array:
-    """dt in the precision of the phase; a strong type, so that 0.01 and an array compile once."""
-    return jnp.asarray(dt, state.phase.dtype)
-
-
-def _timed(state: State, dt: Array) -> State:
-    """The state with its clock set to go on in steps of dt."""
-    clock = state.clock.with_dt(dt, state.step)
-    return State(state.step, clock, state.key, state.phase, state.axes)
-
-
-@jax.jit
-def _first_not_finite(system, state: State, dt: Array, stepper: AbstractStepper, last: Array):
-    """The first step, at most `last`, after which a phase of one system is not finite."""
-
-    def goes_on(state: State) -> Array:
-        return jnp.isfinite(state.phase).all() & (state.step < last)
-
-    def body(state: State) -> State:
-        return _scan.step_once(system, state, stepper)
-
-    return jax.lax.while_loop(goes_on, body, _timed(state, dt)).step
-
-
-def _not_finite(model, state, dt, steps, stepper, solution: Solution) -> Exception:
+def _not_finite(model, state, dt, steps, stepper, status) -> Exception:
     """The error that names the first member, and the step found by running it once more."""
-    index = tuple(int(i) for i in np.argwhere(np.asarray(solution.status) != OK)[0])
+    index = tuple(int(i) for i in np.argwhere(status != OK)[0])
     system, single = pick(model, state, index)
-    last = _first_not_finite(system, single, dt, stepper, single.step + steps)
+    last = _programs.first_not_finite(system, single, dt, stepper, single.step + steps)
     names = ", ".join(f"{n} {i}" for n, i in zip(state.axes, index, strict=True)) or "the system"
-    count = int(np.count_nonzero(solution.status))
+    count = int(np.count_nonzero(status))
     return FloatingPointError(
         f"got a phase that is not finite, or lost in one huge step: {names} after step {int(last)}"
         f"{f' ({count} members in all)' if count > 1 else ''}; expected finite phases. "
         f"Fix: lower dt={float(dt):g} or the strengths, look for weights that overflow, "
         "or pass throw=False and read sol.status."
     )
-
-
-def _batch_sizes(model, members: int | None) -> dict[str, int]:
-    """The batch axes in order, by name."""
-    sizes = {axis.name: axis.size for axis in model.axes} if isinstance(model, Varied) else {}
-    own = sizes.pop(MEMBER, None)
-    if own is not None and members != own:
-        raise fault(
-            f"members={members} for a model with values for {own} members",
-            f"members={own}",
-            f"pass members={own}, or give tx.per_member as many values as there are members",
-        )
-    if members is not None:
-        sizes[MEMBER] = check_count("members", members, 1)
-    return sizes
-
-
-def _checked_phase(phase, sizes: dict[str, int], size: int) -> Array:
-    phase = numeric(phase)
-    shape = (*sizes.values(), size)
-    allowed = [shape[cut:] for cut in range(len(shape) - 1, -1, -1)]
-    check_shape("phase", phase, allowed, "give one phase per oscillator, or per member as well")
-    check_domain("phase", phase, "finite")
-    return phase
-
-
-def _key_missing(why: str) -> Exception:
-    return fault(f"no key, though {why}", "a key", "pass key=jax.random.key(0)")
-
-
-def _check_run(model, state, dt, stepper, monitors) -> dict[str, AbstractMonitor]:
-    """Raise unless the arguments of a run fit each other; the monitors as a plain dict."""
-    check_instance("model", model, AbstractSystem | Varied, "pass tx.PhaseOscillators(...)")
-    check_instance("state", state, State, "pass the result of tx.init(model, key=...)")
-    check_instance("stepper", stepper, AbstractStepper, "pass tx.Euler(), tx.Heun() or tx.RK4()")
-    check_dt(dt)
-    _check_state(model, state)
-    if model.noise is not None and not stepper.noisy:
-        raise fault(
-            f"{type(stepper).__name__} for a model with noise",
-            "a stepper for noise",
-            "use tx.Heun() or tx.Euler(), or noise=None",
-        )
-    check_instance("monitors", monitors, Mapping, 'pass monitors={"r": tx.Moments(tx.coherence)}')
-    for name, monitor in monitors.items():
-        check_instance(
-            f"monitors[{name!r}]",
-            monitor,
-            AbstractMonitor,
-            "pass tx.Moments(...), tx.Trace(...) or tx.Rotations()",
-        )
-    return dict(monitors)
-
-
-def _check_state(model, state: State) -> None:
-    """Raise unless the state has the shape, dtype, axes and key that the model needs."""
-    if state.phase.shape[-1] != model.size or state.phase.dtype != model.dtype:
-        raise fault(
-            f"a state of {state.phase.shape[-1]} oscillators in {state.phase.dtype}",
-            f"{model.size} oscillators in {model.dtype}",
-            "make the state with tx.init from this model",
-        )
-    axes = model.axes if isinstance(model, Varied) else ()
-    sizes = dict(zip(state.axes, state.phase.shape[:-1], strict=True))
-    for axis in axes:
-        if sizes.get(axis.name) != axis.size:
-            raise fault(
-                f"a state with axes {sizes}",
-                f"an axis {axis.name!r} of {axis.size}",
-                "make the state with tx.init from this model",
-            )
-    if model.noise is not None and model.noise.needs_key and state.key is None:
-        raise _key_missing("the model has noise and the state was made without one")
-
-
-def _check_last_step(model, state: State, steps: int) -> None:
-    """Raise if a run is known to outlast the step counter or its given increments."""
-    if not is_concrete(state.step):
-        return
-    if int(state.step) + steps >= 2**31:
-        raise fault(
-            f"a run to step {int(state.step) + steps}",
-            "fewer than 2³¹ steps in all",
-            "start anew from the phases: tx.init(model, key=..., phase=state.phase)",
-        )
-    if isinstance(model.noise, GivenNoise):
-        rows, need = model.noise.increments.shape[-2], int(state.step) + steps
-        if need > rows:
-            raise fault(
-                f"increments for {rows} steps",
-                f"at least {need}",
-                "give more rows, or run fewer steps",
-            )

@@ -1,5 +1,6 @@
 """Noise: the random increment of every oscillator over one step."""
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -7,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax._checks import check_domain, check_numbers, check_per_oscillator, fault
+from tauax._checks import check_domain, check_numbers, check_per_oscillator, check_shape, fault
 from tauax._types import FINITE, NONNEGATIVE, MemberKey, Step, numeric
 from tauax.numerics import random
 
@@ -28,6 +29,20 @@ class AbstractNoise(eqx.Module):
     @abstractmethod
     def increment(self, key: MemberKey | None, step: Step, dt: Array, size: int) -> Array:
         """What the noise adds to the phases over one step, `[oscillator]`, radians."""
+
+    @property
+    @abstractmethod
+    def has_average(self) -> bool:
+        """Whether the noise knows its average over a step as well."""
+
+    @abstractmethod
+    def increment_and_average(
+        self, key: MemberKey | None, step: Step, dt: Array, size: int
+    ) -> tuple[Array, Array]:
+        """The increment, and the average over the step of what was added since its start.
+
+        With B the noise, ΔB = B(t + dt) − B(t) and (1/dt)∫ (B(s) − B(t)) ds, each `[oscillator]`.
+        """
 
 
 class WhiteNoise(AbstractNoise):
@@ -68,25 +83,52 @@ class WhiteNoise(AbstractNoise):
 
     def increment(self, key: MemberKey, step: Step, dt: Array, size: int) -> Array:
         draw = _DRAWS[self.increments]
-        return jnp.sqrt(2.0 * self.intensity * dt) * draw(key, step, size, dt.dtype)
+        return self._deviation(dt) * draw(key, step, size, dt.dtype)
+
+    @property
+    def has_average(self) -> bool:
+        return self.increments == "normal"
+
+    def increment_and_average(
+        self, key: MemberKey, step: Step, dt: Array, size: int
+    ) -> tuple[Array, Array]:
+        first, second = random.normal_pair(key, step, size, dt.dtype)
+        deviation = self._deviation(dt)
+        return deviation * first, deviation * (0.5 * first + math.sqrt(1.0 / 12.0) * second)
+
+    def _deviation(self, dt: Array) -> Array:
+        return jnp.sqrt(2.0 * self.intensity * dt)
 
 
 class GivenNoise(AbstractNoise):
     """Increments given in advance, so that one Brownian path can be followed at several dt.
 
     **Arguments:** `increments`, `[step, oscillator]` in radians: row n is added over step n, so for
-    intensity D it holds √(2D)·(W(t_{n+1}) − W(t_n)). One path per member goes through
-    `tx.per_member(model, lambda m: m.noise.increments, paths)`.
+    intensity D it holds √(2D)·(W(t_{n+1}) − W(t_n)); `averages`, of the same shape, for `SRA1`
+    only: the average over step n of the noise since its start, (1/dt)∫ √(2D)·(W(s) − W(t_n)) ds.
+    One path per member goes through `tx.per_member(model, lambda m: m.noise.increments, paths)`.
 
     A run past the last row is refused where the step count is known and gives NaN where it is not.
     """
 
     increments: Array = eqx.field(converter=numeric, metadata=FINITE)
+    averages: Array | None = eqx.field(
+        converter=lambda value: None if value is None else numeric(value),
+        metadata=FINITE,
+        default=None,
+    )
 
     needs_key = False
 
     def __check_init__(self) -> None:
         check_numbers(self)
+        if self.averages is not None:
+            check_shape(
+                "GivenNoise.averages",
+                self.averages,
+                [self.increments.shape],
+                "give one average for each increment",
+            )
         if self.increments.ndim != 2:
             raise fault(
                 f"increments of shape {self.increments.shape}",
@@ -103,4 +145,18 @@ class GivenNoise(AbstractNoise):
             )
 
     def increment(self, key: MemberKey | None, step: Step, dt: Array, size: int) -> Array:
-        return jnp.take(self.increments, step, axis=0, mode="fill", fill_value=jnp.nan)
+        return _row(self.increments, step)
+
+    @property
+    def has_average(self) -> bool:
+        return self.averages is not None
+
+    def increment_and_average(
+        self, key: MemberKey | None, step: Step, dt: Array, size: int
+    ) -> tuple[Array, Array]:
+        return _row(self.increments, step), _row(self.averages, step)
+
+
+def _row(table: Array | None, step: Step) -> Array:
+    assert table is not None
+    return jnp.take(table, step, axis=0, mode="fill", fill_value=jnp.nan)

@@ -10,8 +10,9 @@ from typing import Any
 
 from jaxtyping import Array
 
-from tauax._checks import check_instance
+from tauax._checks import check_instance, fault
 from tauax.batch import over_batch
+from tauax.couplings.base import AbstractCoupling
 from tauax.numerics import circular
 from tauax.numerics.reduce import mean
 from tauax.numerics.trig import sincos_wrapped
@@ -60,6 +61,27 @@ def coherence(model, state: State) -> Array:
 def mean_phase(model, state: State) -> Array:
     """ψ = arg ⟨e^{iθ}⟩ over oscillators, `[*batch]`, radians; 0 where the mean vector vanishes."""
     return circular.direction(*_mean_vector(state))
+
+
+@readout
+def local_coherence(model, state: State) -> Array:
+    """The local order parameter of each oscillator, `[*batch, oscillator]`, in [0, 1].
+
+    r_i = |Σ_j w_ij e^{iθ_j}| / Σ_j |w_ij| over all that oscillator i receives, and 0 without
+    input; for a mean field that is the global one. Where neighbours agree but the whole
+    does not, as in a travelling wave or a chimera, r_i is large and `coherence` small.
+
+    **Raises:** `TypeError` for a model whose coupling has no neighbours, such as a sum of several.
+    """
+    coupling = getattr(model.at(state.now), "coupling", None)  # what holds at this moment
+    if not isinstance(coupling, AbstractCoupling):
+        raise fault(
+            f"a model whose coupling is {type(coupling).__name__}",
+            "one with a coupling that has neighbours",
+            "read tx.coherence, or give it a tx.Dense with the weights you mean and strength 0",
+            TypeError,
+        )
+    return circular.length(*coupling.neighbours(*sincos_wrapped(state.phase)))
 
 
 def _mean_vector(state: State) -> tuple[Array, Array]:

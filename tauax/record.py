@@ -37,7 +37,22 @@ def write(
     rows: Sequence[Mapping[str, Any]],
     draw: Callable[[Path], None],
 ) -> Path:
-    """Write `manifest.json`, `results.csv` and `figure.png` into a new folder of `root`.
+    """Write `manifest.json`, `results.csv` and `figure.png` into a new folder of `root`."""
+
+    def fill(folder: Path) -> None:
+        draw(folder / "figure.png")
+        with (folder / "results.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, fieldnames=list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+
+    return write_folder(root, name, record, fill)
+
+
+def write_folder(
+    root: Path, name: str, record: Mapping[str, Any], fill: Callable[[Path], None]
+) -> Path:
+    """A new folder of `root` with what `fill(folder)` writes and `manifest.json`.
 
     The folder appears under its name only when all of it is written.
     """
@@ -45,11 +60,7 @@ def write(
     with tempfile.TemporaryDirectory(dir=root, prefix=".unfinished-") as unfinished:
         folder = Path(unfinished) / "run"
         folder.mkdir()
-        draw(folder / "figure.png")
-        with (folder / "results.csv").open("w", newline="") as file:
-            table = csv.DictWriter(file, fieldnames=list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
+        fill(folder)
         (folder / "manifest.json").write_text(json.dumps(record, indent=2) + "\n")
         return folder.rename(_free_name(root, name))
 

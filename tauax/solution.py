@@ -1,20 +1,26 @@
 """What a run returns."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
+from tauax import _archive, export
 from tauax._checks import fault, is_concrete
+from tauax._digest import digest
 from tauax._types import Step
+from tauax.clock import Clock
+from tauax.devices import gathered
 from tauax.monitors.base import AbstractMonitor
-from tauax.monitors.trace import TraceResult
 from tauax.state import State
 
 OK, NOT_FINITE = 0, 1
+_KIND = "solution"
 
 
 class Solution(eqx.Module):
@@ -38,7 +44,7 @@ class Solution(eqx.Module):
 
         **Raises:** `ValueError` for other monitors, or a run that began elsewhere.
         """
-        if jax.tree.structure(self.specification) != jax.tree.structure(later.specification):
+        if not _same(self.specification, later.specification):
             raise fault(
                 f"a later run with monitors {later.specification}",
                 f"the monitors of this one, {self.specification}",
@@ -61,31 +67,124 @@ class Solution(eqx.Module):
             later.state, monitors, status, self.specification, self.coordinates, self.begin
         )
 
+    def save(self, path: str | Path) -> None:
+        """Write the solution to a file, whole or not at all: `.npz` with a JSON header, no pickle.
+
+        **Raises:** `OSError` if it cannot be written; an older file is then still there.
+        """
+        bare = replace(self, specification={})
+        header = {
+            "monitors": digest(self.specification),
+            "axes": list(self.state.axes),
+            "shape": list(self.state.phase.shape),
+            "dtype": self.state.phase.dtype.name,
+            "keyed": self.state.key is not None,
+            "coordinates": list(self.coordinates),
+        }
+        _archive.write(Path(path), _KIND, header, [gathered(x) for x in jax.tree.leaves(bare)])
+
+    @staticmethod
+    def load(path: str | Path, model, monitors: Mapping[str, Any] | None = None) -> "Solution":
+        """The solution in a file; equal to the saved one bit for bit.
+
+        **Arguments:** `path`; `model` and `monitors`, as the run had them: what is code is not in
+        the file.
+
+        **Raises:** `FileNotFoundError`; `ValueError` for a file that is damaged, of another
+        version, of a model of another size, or of other monitors.
+        """
+        header, arrays = _archive.read(Path(path), _KIND)
+        specification = dict(monitors or {})
+        if header["monitors"] != digest(specification):
+            raise fault(
+                f"{path}, a solution with other monitors",
+                f"the monitors {list(specification)}",
+                "pass the same monitors= as the run had",
+            )
+        if header["dtype"] != jnp.zeros((), header["dtype"]).dtype.name:
+            raise fault(
+                f"{path}, a solution in {header['dtype']}, while 64-bit mode is off",
+                "64-bit mode",
+                'call jax.config.update("jax_enable_x64", True) at program start',
+            )
+        size, dtype = header["shape"][-1], header["dtype"]
+        if (size, dtype) != (model.size, model.dtype.name):
+            raise fault(
+                f"{path}, a solution of {size} oscillators in {dtype}",
+                f"{model.size} oscillators in {model.dtype.name}",
+                "pass the model of the run",
+            )
+        structure = jax.tree.structure(_outline(model, specification, header))
+        loaded = structure.unflatten([jnp.asarray(array) for array in arrays])
+        return replace(loaded, specification=specification)
+
     def to_xarray(self):
         """The monitors as an `xarray.Dataset` with named axes; needs `pip install "tauax[xarray]"`.
 
         Each variable is named monitor_statistic, such as `r_mean`. Its axes are those of the state,
-        then `monitor_time` for a trace, then `oscillator` where there is one.
+        then `monitor_time` for a trace, `oscillator` where there is one, and those of the monitor,
+        such as `monitor_bin`.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError('to_xarray needs xarray: pip install "tauax[xarray]"') from error
-        coordinates = {name: np.asarray(value) for name, value in self.coordinates.items()}
-        variables: dict[str, Any] = {"status": (self.state.axes, np.asarray(self.status))}
-        for name, result in self.monitors.items():
-            if isinstance(result, TraceResult):
-                coordinates[f"{name}_time"] = np.asarray(result.time)
-            for statistic, value in result.statistics().items():
-                variables[f"{name}_{statistic}"] = (self._axes(name, value), np.asarray(value))
-        return xarray.Dataset(variables, coordinates)
+        return export.to_xarray(self._labelled())
 
-    def _axes(self, name: str, value: Array) -> tuple[str, ...]:
-        """The names of the axes of one statistic of one monitor."""
-        axes = list(self.state.axes)
-        if isinstance(self.monitors[name], TraceResult):
-            axes.append(f"{name}_time")
-        own = value.shape[len(axes) :]
-        if own == self.state.phase.shape[-1:]:
-            return (*axes, "oscillator")
-        return (*axes, *(f"{name}_{position}" for position in range(len(own))))
+    def to_dataframe(self, monitor: str | None = None):
+        """One long `pandas.DataFrame`; needs `pip install "tauax[xarray]"`.
+
+        Without `monitor` it has a row per point of the batch axes, with the status and every
+        statistic that has no axes of its own, such as `r_mean`. With the name of a monitor it has a
+        row per point of that monitor's axes too: `to_dataframe("phase")` of a trace one per record
+        and oscillator. The name of one statistic, such as "phase_value", picks this one.
+
+        **Raises:** `ValueError` for an unknown name, or if no statistic fits.
+        """
+        return export.to_dataframe(self._labelled(), monitor)
+
+    def to_csv(self, path, monitor: str | None = None) -> None:
+        """Write the table of `to_dataframe` as CSV, without pandas; replaces the file in one move.
+
+        **Raises:** as `to_dataframe`; `FileNotFoundError` or `PermissionError` for a folder that is
+        not there or cannot be written to.
+        """
+        export.to_csv(self._labelled(), path, monitor)
+
+    def to_netcdf(self, path) -> None:
+        """Write the data set of `to_xarray` as NetCDF 4; `pip install "tauax[xarray,data]"`."""
+        export.to_netcdf(self._labelled(), path)
+
+    def to_zarr(self, path) -> None:
+        """Write the data set of `to_xarray` as a Zarr store; `pip install "tauax[xarray,data]"`."""
+        export.to_zarr(self._labelled(), path)
+
+    def _labelled(self) -> export.Labelled:
+        """The results with a name for every axis."""
+        size = self.state.phase.shape[-1]
+        return export.label(self.state.axes, size, self.status, self.coordinates, self.monitors)
+
+
+def _same(monitors: Mapping[str, AbstractMonitor], others: Mapping[str, AbstractMonitor]) -> bool:
+    """Whether two sets of monitors are equal, as far as their numbers are known."""
+    leaves, structure = jax.tree.flatten(monitors)
+    other_leaves, other_structure = jax.tree.flatten(others)
+    return structure == other_structure and all(
+        bool(jnp.array_equal(a, b, equal_nan=True))
+        for a, b in zip(leaves, other_leaves, strict=True)
+        if is_concrete(a) and is_concrete(b)
+    )
+
+
+def _outline(model, monitors: Mapping[str, AbstractMonitor], header: Mapping[str, Any]) -> Solution:
+    """A solution as the header describes it, without numbers and without its specification."""
+
+    def made() -> Solution:
+        shape, dtype = tuple(header["shape"]), header["dtype"]
+        key = jnp.zeros((*shape[:-1], 2), jnp.uint32) if header["keyed"] else None
+        step = jnp.zeros((), jnp.int32)
+        state = State(step, Clock.start(dtype), key, jnp.zeros(shape, dtype), tuple(header["axes"]))
+        results = {
+            name: monitor.result(monitor.init(model, state, 1), state)
+            for name, monitor in monitors.items()
+        }
+        coordinates = dict.fromkeys(header["coordinates"], step)
+        return Solution(state, results, step, {}, coordinates, step)
+
+    return jax.eval_shape(made)

@@ -16,32 +16,54 @@ LAYERS = [
     ("tauax.numerics", 0),
     ("tauax._types", 0),
     ("tauax._checks", 0),
+    ("tauax._archive", 0),
+    ("tauax.clock", 0),
+    ("tauax.algebra", 1),
+    ("tauax.responses", 1),
+    ("tauax.drives", 1),
     ("tauax.frequencies", 1),
     ("tauax.noise", 1),
     ("tauax.couplings", 1),
     ("tauax.theory", 1),
+    ("tauax.coupling_choice", 2),
     ("tauax.systems", 2),
     ("tauax.networks", 2),
     ("tauax.state", 2),
+    ("tauax.selection", 2),
     ("tauax.batch", 3),
     ("tauax.steppers", 3),
+    ("tauax.events", 4),
     ("tauax.readouts", 4),
     ("tauax.monitors", 4),
+    ("tauax._digest", 5),
+    ("tauax._arguments", 5),
+    ("tauax.devices", 5),
     ("tauax._scan", 5),
+    ("tauax.checkpoint", 5),
+    ("tauax.export", 5),
     ("tauax.solution", 5),
+    ("tauax._programs", 6),
+    ("tauax.memory", 6),
     ("tauax.ensemble", 6),
+    ("tauax.adiabatic", 7),
     ("tauax.baselines", 7),
     ("tauax.doctor", 7),
     ("tauax.record", 7),
     ("tauax.demo", 7),
     ("tauax.plots", 7),
+    ("tauax.runs", 7),
     ("tauax.cli", 8),
     ("tauax.__main__", 9),
 ]
-OWNERS = {"xarray": "tauax.solution", "matplotlib": "tauax.plots", "tqdm": "tauax.cli.demo"}
+OWNERS = {
+    "xarray": "tauax.export",
+    "pandas": "tauax.export",
+    "matplotlib": "tauax.plots",
+    "tqdm": "tauax.cli.progress",
+}
 CORE = {"jax", "numpy", "equinox", "optax", "jaxtyping"}
 # Resolved lazily, so that `tauax --help` does not import jax.
-LAZY = {"tauax", "tauax.cli", "tauax.cli.demo"}
+LAZY = {"tauax", "tauax.cli", "tauax.cli.demo", "tauax.cli.run"}
 PRIVATE = ("jax._src", "equinox.internal")
 
 
@@ -101,7 +123,7 @@ def test_imports_go_downward(module):
 def test_siblings_share_only_their_base(module):
     name, tree = module
     folder = name.rpartition(".")[0]
-    if folder in ("", "tauax", "tauax.numerics"):
+    if folder in ("", "tauax", "tauax.numerics", "tauax.runs", "tauax.cli"):
         pytest.skip("not a folder of interchangeable parts")
     for target, _ in imports(tree):
         if target.startswith(folder + "."):

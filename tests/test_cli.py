@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,9 +24,10 @@ def test_help_does_not_import_jax():
     assert done.returncode == 0, done.stderr
     assert "demo" in done.stdout
     assert "doctor" in done.stdout
+    assert "run" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "run", "doctor"])
 def test_help_of_a_command(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -130,3 +132,119 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path):
 
     folders = {record.write(tmp_path, "demo", {}, [{"a": 1}], draw) for _ in range(3)}
     assert len(folders) == 3
+
+
+# tauax run --------------------------------------------------------------------------------------
+
+SMALL = """
+title = "two turning"
+dt = 0.1
+steps = 4
+chunk = 2
+[frequency]
+kind = "uniform"
+size = 2
+[monitors.r]
+kind = "moments"
+[output]
+formats = ["csv"]
+"""
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A file of a run of four steps, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL)
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--list", "--schema", "small.toml --show"])
+def test_describing_runs_does_not_import_jax(arguments, small):
+    program = f"import sys; from tauax import cli\ntry: cli.main({['run', *arguments.split()]!r})"
+    program += "\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_run_list_names_every_preset(capsys):
+    from tauax.runs import source
+
+    assert cli.main(["run", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(source.presets())
+    assert len(lines) >= 8
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_run_writes_a_folder(small, capsys):
+    assert cli.main(["run", "small.toml", "--members", "3", "--set", "frequency.size=5"]) == 0
+    (folder,) = (small / "runs").iterdir()
+    assert str(folder.relative_to(small)) in capsys.readouterr().out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["parameters"]["members"] == 3
+    assert manifest["parameters"]["frequency"]["size"] == 5
+    rows = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
+    assert [row["member"] for row in rows] == ["0", "1", "2"]
+    again = ["run", str(folder / "config.toml"), "--out", "again"]
+    assert cli.main(again) == 0
+    (second,) = (small / "again").iterdir()
+    assert (second / "results.csv").read_text() == (folder / "results.csv").read_text()
+
+
+def test_run_says_what_it_would_do(small, capsys):
+    assert cli.main(["run", "small.toml", "--dry-run", "--members", "3"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"oscillators +2\n", out)
+    assert re.search(r"members +3 at", out)
+    assert re.search(r"length +4 steps of 0.1 s", out)
+    assert [path.name for path in small.iterdir()] == ["small.toml"]
+
+
+def test_run_shows_the_whole_description(small, capsys):
+    assert cli.main(["run", "small.toml", "--show", "--key", "9"]) == 0
+    assert "\nkey = 9\n" in capsys.readouterr().out
+
+
+def test_run_reports_a_fault_with_its_place(small, capsys):
+    (small / "small.toml").write_text(SMALL.replace("uniform", "unifrom"))
+    assert cli.main(["run", "small.toml"]) == 1
+    assert "tauax run: small.toml:7: got frequency.kind" in capsys.readouterr().err
+    assert [path.name for path in small.iterdir()] == ["small.toml"]
+
+
+def test_run_without_a_name_is_an_error(capsys):
+    assert cli.main(["run"]) == 2
+    assert "expected a TOML file or the name of a preset" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_how_to_go_on(small, capsys, monkeypatch):
+    from tauax.cli import progress
+
+    def stop(self, title, done, total):
+        raise KeyboardInterrupt
+
+    command = ["run", "small.toml", "--out", "a folder"]
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Progress, "__call__", stop)
+        assert cli.main(command) == 130
+    told = capsys.readouterr().err
+    assert "interrupted: 2 of 4 steps are kept in a folder/small-" in told
+    assert "to go on: tauax run small.toml --out 'a folder'" in told
+    assert cli.main(command) == 0
+    (folder,) = (small / "a folder").iterdir()
+    assert json.loads((folder / "manifest.json").read_text())["results"]["resumed"]
+
+
+def test_an_interrupt_that_left_nothing_says_so(capsys, monkeypatch):
+    from tauax.cli import doctor
+
+    def stop(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "run", stop)
+    assert cli.main(["doctor"]) == 130
+    assert "interrupted: nothing was written" in capsys.readouterr().err

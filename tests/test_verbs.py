@@ -12,7 +12,7 @@ import pytest
 from tables import MONITORS, SIZE, model
 
 import tauax as tx
-from tauax import ensemble
+from tauax import _programs
 
 KEY = jax.random.key(4)
 DT, STEPS, MEMBERS = 0.05, 8, 3
@@ -338,7 +338,7 @@ def test_one_compilation_of_simulate():
         sol = run(system, state, dt=dt, monitors={"r": tx.Moments(tx.coherence)})
         run(system, sol.state, dt=dt, monitors={"r": tx.Moments(tx.coherence)})
 
-    assert programs(ensemble._simulate, call, VARIANTS) == 0
+    assert programs(_programs.simulate, call, VARIANTS) == 0
 
 
 def test_one_compilation_of_step():
@@ -347,7 +347,7 @@ def test_one_compilation_of_step():
         for _ in range(3):
             state = tx.step(system, state, dt=dt)
 
-    assert programs(ensemble._step, call, VARIANTS) == 0
+    assert programs(_programs.step, call, VARIANTS) == 0
 
 
 def test_one_compilation_of_init():
@@ -355,7 +355,7 @@ def test_one_compilation_of_init():
         tx.init(system, key=jax.random.key(seed), members=MEMBERS)
         tx.init(system, key=jax.random.PRNGKey(seed), members=MEMBERS)
 
-    assert programs(ensemble._init, call, VARIANTS) == 0
+    assert programs(_programs.init, call, VARIANTS) == 0
 
 
 def test_one_compilation_for_a_grid():
@@ -364,12 +364,12 @@ def test_one_compilation_for_a_grid():
         run(system, tx.init(system, key=jax.random.key(seed), members=MEMBERS))
 
     variants = [(STRENGTHS, 0), ([1.0, 2.0, 3.0], 1), (np.arange(3), 2)]
-    assert programs(ensemble._simulate, call, variants) == 0
+    assert programs(_programs.simulate, call, variants) == 0
 
 
 def test_another_number_of_steps_is_another_program():
     calls = [(7,), (9,)]
-    assert programs(ensemble._simulate, lambda steps: run(model(), steps=steps), calls) == 1
+    assert programs(_programs.simulate, lambda steps: run(model(), steps=steps), calls) == 1
 
 
 # Values

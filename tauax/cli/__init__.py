@@ -1,6 +1,8 @@
 """The command line: parses, calls, prints. Commands are imported when they are used."""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,6 +11,7 @@ from tauax import __version__
 
 _COMMANDS = {
     "demo": "sweep two real networks over coupling and noise; figure, table and manifest",
+    "run": "run a TOML file or a preset from the literature; goes on where it was cut off",
     "doctor": "report versions, devices and settings, and what is missing",
 }
 
@@ -20,11 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         _parser(given).print_help()
         return 2
+    options.line = shlex.join(["tauax", *given])
     try:
         return import_module(f"tauax.cli.{options.command}").run(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted: {str(error) or 'nothing was written'}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of the output has gone, as with `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 1
     except (OSError, ValueError, TypeError, ImportError, FloatingPointError) as error:
         print(f"tauax {options.command}: {error}", file=sys.stderr)
         return 1
@@ -38,7 +45,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tauax {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        command = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         if name in given:
             import_module(f"tauax.cli.{name}").add_arguments(command)
     return parser

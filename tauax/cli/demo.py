@@ -1,7 +1,6 @@
 """`tauax demo`."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -25,12 +24,13 @@ def run(options: argparse.Namespace) -> int:
     import jax
 
     from tauax import demo, plots, record
+    from tauax.cli.progress import Progress
 
     plots.require()
     options.out.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     keys = jax.random.split(jax.random.key(options.key))
-    progress = _Progress()
+    progress = Progress()
     sweeps = []
     for study, key in zip(demo.studies(options.members), keys, strict=True):
         print(f"{study.title}: {study.noisy_members} noisy members", flush=True)
@@ -81,29 +81,3 @@ def _print_speed(result) -> None:
         f"compilation {result.compilation:.1f} s apart",
         flush=True,
     )
-
-
-class _Progress:
-    """A bar with the time left where tqdm and a terminal are there, else nothing until the end."""
-
-    def __init__(self) -> None:
-        self.bar = None
-
-    def __call__(self, title: str, done: int, total: int) -> None:
-        if self.bar is None:
-            self.bar = self._bar(title, total)
-        if self.bar is not None:
-            self.bar.update(done - self.bar.n)
-        if done >= total and self.bar is not None:
-            self.bar.close()
-            self.bar = None
-
-    @staticmethod
-    def _bar(title: str, total: int):
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            return None
-        return tqdm(
-            total=total, desc=title, unit="step", leave=False, disable=not sys.stderr.isatty()
-        )

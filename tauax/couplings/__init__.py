@@ -1,7 +1,16 @@
 """Couplings: the torque of the others."""
 
-from tauax.couplings.base import AbstractCoupling, Scaled, Sum
+from tauax.couplings.base import AbstractCoupling, AbstractNetwork, Scaled, Sum
 from tauax.couplings.dense import Dense
 from tauax.couplings.mean_field import MeanField
+from tauax.couplings.sparse import Sparse
 
-__all__ = ["AbstractCoupling", "Dense", "MeanField", "Scaled", "Sum"]
+__all__ = [
+    "AbstractCoupling",
+    "AbstractNetwork",
+    "Dense",
+    "MeanField",
+    "Scaled",
+    "Sparse",
+    "Sum",
+]

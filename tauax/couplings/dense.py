@@ -1,24 +1,16 @@
 """Coupling by a full weight matrix: two matrix products a step."""
 
-from typing import Literal, get_args
-
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax._checks import check_numbers, check_per_oscillator, check_shape, fault
-from tauax._types import FINITE, Torque, Weights, numeric
-from tauax.couplings.base import AbstractCoupling, turn_back
-from tauax.numerics.fusion import cross
-
-Norm = Literal["none", "size", "in_degree"]
+from tauax._checks import check_numbers, fault
+from tauax._types import FINITE, Weights, numeric
+from tauax.couplings.base import AbstractNetwork, Norm, check_norm
 
 
-class Dense(AbstractCoupling):
+class Dense(AbstractNetwork):
     """C_i = (K/n_i) Σ_j w_ij sin(θ_j − θ_i − α): row i receives from column j.
-
-    Computed as cos θ_i Σ_j w_ij sin(θ_j − α) − sin θ_i Σ_j w_ij cos(θ_j − α), so nothing of size
-    members × N × N is ever made.
 
     **Arguments:** `weights` w, `[target, source]`; `strength` K in rad/s, one number or one per
     receiving oscillator; `lag` α in radians; `norm`, the divisor n_i:
@@ -43,36 +35,17 @@ class Dense(AbstractCoupling):
                 "a square matrix [target, source]",
                 "row i holds what oscillator i receives; give rows without input as zeros",
             )
-        if self.norm not in get_args(Norm):
-            raise fault(
-                f"norm={self.norm!r}",
-                f"one of {', '.join(get_args(Norm))}",
-                'leave it out for "none"',
-            )
+        check_norm(self.norm)
 
-    def __call__(self, sin: Array, cos: Array) -> Torque:
-        sin_lagged, cos_lagged = turn_back(sin, cos, self.lag)
-        field_sin = _product(self.weights, sin_lagged)
-        field_cos = _product(self.weights, cos_lagged)
-        return (self.strength / self.divisor()) * cross(field_sin, cos, field_cos, sin)
+    @property
+    def size(self) -> int:
+        return self.weights.shape[-1]
 
-    def check(self, size: int) -> None:
-        check_shape(
-            "Dense.weights",
-            self.weights,
-            [(size, size)],
-            "give one row and one column for each frequency of the model",
-        )
-        check_per_oscillator("Dense.strength", self.strength, size)
-        check_shape("Dense.lag", self.lag, [()], "give one angle for the whole coupling")
+    def received(self) -> Array:
+        return jnp.abs(self.weights).sum(axis=-1)
 
-    def divisor(self) -> Array:
-        """The n_i of the norm, one number or `[target]`."""
-        if self.norm == "in_degree":
-            received = jnp.abs(self.weights).sum(axis=-1)
-            return jnp.where(received == 0, 1.0, received)
-        size = self.weights.shape[-1] if self.norm == "size" else 1
-        return jnp.asarray(size, self.weights.dtype)
+    def weighted(self, sin: Array, cos: Array) -> tuple[Array, Array]:
+        return _product(self.weights, sin), _product(self.weights, cos)
 
 
 def _product(weights: Weights, sources: Array) -> Array:
@@ -85,4 +58,4 @@ def _product(weights: Weights, sources: Array) -> Array:
     if missing:
         weights = jnp.pad(weights, (0, missing))
         sources = jnp.pad(sources, [(0, 0)] * (sources.ndim - 1) + [(0, missing)])
-    return (sources @ weights.T)[..., :size]
+    return jnp.matmul(sources, weights.T, precision="highest")[..., :size]

@@ -1,6 +1,7 @@
 """All-to-all coupling through the mean field: O(N)."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_numbers, check_per_oscillator, check_shape
@@ -29,6 +30,11 @@ class MeanField(AbstractCoupling):
         field_sin, field_cos = turn_back(mean(sin), mean(cos), self.lag)
         strength_sin, strength_cos = self.strength * field_sin, self.strength * field_cos
         return cross(strength_sin, cos, strength_cos, sin)
+
+    def neighbours(self, sin: Array, cos: Array) -> tuple[Array, Array]:
+        shape = sin.shape
+        field_sin, field_cos = mean(sin)[..., None], mean(cos)[..., None]
+        return jnp.broadcast_to(field_sin, shape), jnp.broadcast_to(field_cos, shape)
 
     def check(self, size: int) -> None:
         check_per_oscillator("MeanField.strength", self.strength, size)

@@ -4,9 +4,11 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax._checks import check_count, check_instance
+from tauax._checks import check_count, check_instance, fault
 from tauax.readouts import Readout
 from tauax.state import State
 
@@ -17,6 +19,17 @@ class AbstractResult(eqx.Module):
     @abstractmethod
     def statistics(self) -> dict[str, Array]:
         """The arrays worth a column of a table, by name, batch axes first."""
+
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """The names of the last axes of a statistic that has axes of its own: {"count": ("bin",)}.
+
+        The same axis of two statistics has the same name; axes of a readout need none.
+        """
+        return {}
+
+    def coordinates(self) -> dict[str, Array]:
+        """The values along such axes, by their names: {"bin": centres}."""
+        return {}
 
 
 class AbstractMonitor(eqx.Module):
@@ -57,6 +70,10 @@ class AbstractMonitor(eqx.Module):
     def result(self, accumulator: Any, state: State) -> AbstractResult:
         """What the user is given; `state` is the one after the run."""
 
+    def recorded(self, result: Any, records: int) -> Any:
+        """The result of a run under way, cut to the `records` made so far if it holds each."""
+        return result
+
     @abstractmethod
     def merge(self, earlier: Any, later: Any) -> Any:
         """The result over two consecutive runs from the results of each; associative."""
@@ -70,3 +87,20 @@ def check_readout(monitor: AbstractMonitor, readout: Any) -> None:
         Readout,
         "pass tx.coherence, or decorate your function with @tx.readout",
     )
+
+
+def real_numbers(readout: Readout, model, state: State) -> tuple[tuple[int, ...], Any]:
+    """The shape of a readout on this batch, and the floating dtype to sum it in.
+
+    **Raises:** `TypeError` for a readout of complex numbers.
+    """
+    found = jax.eval_shape(readout, model, state)
+    dtype = jnp.promote_types(found.dtype, state.phase.dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise fault(
+            f"a readout of dtype {found.dtype}",
+            "real numbers",
+            "monitor its real and imaginary parts, or its modulus",
+            TypeError,
+        )
+    return found.shape, dtype

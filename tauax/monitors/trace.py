@@ -66,6 +66,10 @@ class Trace(AbstractMonitor):
         axis = len(state.axes)
         return TraceResult(accumulator.time, jnp.moveaxis(accumulator.value, 0, axis), axis)
 
+    def recorded(self, result: TraceResult, records: int) -> TraceResult:
+        kept = jax.lax.slice_in_dim(result.value, 0, records, axis=result.axis)
+        return TraceResult(result.time[:records], kept, result.axis)
+
     def merge(self, earlier: TraceResult, later: TraceResult) -> TraceResult:
         return TraceResult(
             jnp.concatenate([earlier.time, later.time]),

@@ -48,5 +48,9 @@ def cross(a: Array, b: Array, c: Array, d: Array) -> Array:
     A compiler may contract either product with the subtraction, and LLVM's choice depends on the
     number of rows. A select that is true for every d but NaN leaves it only one.
     """
-    product = c * d
-    return a * b - jnp.where(d == d, product, d)  # noqa: PLR0124
+    return a * b - product(d, c)
+
+
+def product(a: Array, b: Array | float | int) -> Array:
+    """a·b, rounded before anything is added to it."""
+    return jnp.where(a == a, a * b, a)  # noqa: PLR0124

@@ -19,7 +19,7 @@ from jaxtyping import Array, UInt32
 
 from tauax._types import MemberKey, SeedKey
 from tauax.numerics.logarithm import minus_two_log
-from tauax.numerics.trig import cos_turns
+from tauax.numerics.trig import cos_turns, sincos_turns
 
 PHASE, NOISE = 1, 2
 
@@ -69,8 +69,15 @@ def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
     precisions follow the same path to rounding.
     """
     radius_word, angle_word = block(key, step, size)
-    uniform = ((radius_word >> 1).astype(jnp.int32).astype(dtype) + 0.5) * 2.0**-31
-    return jnp.sqrt(minus_two_log(uniform)) * cos_turns(_signed_turns(angle_word, dtype))
+    return _radius(radius_word, dtype) * cos_turns(_signed_turns(angle_word, dtype))
+
+
+def normal_pair(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> tuple[Array, Array]:
+    """Two independent standard normals from one block; the first is that of `normal`."""
+    radius_word, angle_word = block(key, step, size)
+    radius = _radius(radius_word, dtype)
+    sin, _ = sincos_turns(turns := _signed_turns(angle_word, dtype))
+    return radius * cos_turns(turns), radius * sin
 
 
 def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
@@ -87,6 +94,12 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
         word < sixth, -1.0, jnp.where(word >= jnp.uint32(2**32 - 2**32 // 6), 1.0, 0.0)
     )
     return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
+
+
+def _radius(word: Array, dtype) -> Array:
+    """√(−2 ln u) with u uniform in (0, 1)."""
+    uniform = ((word >> 1).astype(jnp.int32).astype(dtype) + 0.5) * 2.0**-31
+    return jnp.sqrt(minus_two_log(uniform))
 
 
 def _signed_turns(word: Array, dtype: jnp.dtype) -> Array:

@@ -58,6 +58,11 @@ def cos_turns(turns: Array) -> Array:
     return _quarter_sine(jnp.float32(2.0 * math.pi) * (0.25 - jnp.abs(turns)))
 
 
+def sincos_turns(turns: Array) -> tuple[Array, Array]:
+    """(sin 2πt, cos 2πt) for t in [−½, ½] turns."""
+    return sincos_wrapped(2.0 * math.pi * turns)
+
+
 def reduce_turns(x: Array) -> Array:
     """x − 2π·round(x / 2π), with 2π in two words; |result| exceeds π by at most a rounding."""
     turns = jnp.round(x * (0.5 / math.pi))

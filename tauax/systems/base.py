@@ -5,6 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 
 from tauax._types import MemberKey, Phase, Torque
+from tauax.clock import Moment
 from tauax.noise import AbstractNoise
 
 
@@ -31,5 +32,13 @@ class AbstractSystem(eqx.Module):
         """Where the phases start when the user does not say, `[oscillator]`, radians."""
 
     @abstractmethod
-    def drift(self, phase: Phase) -> Torque:
+    def drift(self, phase: Phase, moment: Moment) -> Torque:
         """dθ/dt without noise at wrapped phases, `[oscillator]`, rad/s."""
+
+    def jump(self, phase: Phase, moment: Moment) -> Phase:
+        """The phases after the kicks that are due in the step that begins now, not wrapped yet."""
+        return phase
+
+    def at(self, moment: Moment) -> "AbstractSystem":
+        """The system with the parameters that hold during the step that begins now."""
+        return self

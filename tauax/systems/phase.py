@@ -6,7 +6,9 @@ from jaxtyping import Array
 
 from tauax._checks import check_instance, check_numbers, fault
 from tauax._types import FINITE, MemberKey, Phase, Torque, numeric
+from tauax.clock import Moment
 from tauax.couplings.base import AbstractCoupling
+from tauax.drives.base import AbstractDrive
 from tauax.noise import AbstractNoise
 from tauax.numerics import random
 from tauax.numerics.trig import sincos_wrapped
@@ -14,10 +16,10 @@ from tauax.systems.base import AbstractSystem
 
 
 class PhaseOscillators(AbstractSystem):
-    """dθ_i = [ω_i + C_i(θ)] dt + √(2 D_i) dW_i.
+    """dθ_i = [ω_i + C_i(θ) + F_i(t, θ)] dt + √(2 D_i) dW_i.
 
     **Arguments:** `frequency` ω, `[oscillator]`, rad/s, whose dtype is that of the phase;
-    `coupling` C and `noise`, or None for free and for noiseless oscillators.
+    `coupling` C, `noise` and `drive` F, or None for free, noiseless and undriven oscillators.
 
     Phases start uniformly at random unless `tx.init(..., phase=...)` says otherwise.
 
@@ -27,6 +29,7 @@ class PhaseOscillators(AbstractSystem):
     frequency: Array = eqx.field(converter=numeric, metadata=FINITE)
     coupling: AbstractCoupling | None = None
     noise: AbstractNoise | None = None
+    drive: AbstractDrive | None = None
 
     def __check_init__(self) -> None:
         check_numbers(self)
@@ -43,7 +46,7 @@ class PhaseOscillators(AbstractSystem):
                 "float32 or float64",
                 "convert it: a phase in fewer bits loses slow oscillators",
             )
-        for name, kind in (("coupling", AbstractCoupling), ("noise", AbstractNoise)):
+        for name, kind in _PARTS.items():
             part = getattr(self, name)
             if part is not None:
                 check_instance(name, part, kind, f"pass a {name} such as {_EXAMPLE[name]}")
@@ -60,10 +63,21 @@ class PhaseOscillators(AbstractSystem):
     def initial_phase(self, key: MemberKey) -> Phase:
         return random.angles(key, self.size, self.dtype)
 
-    def drift(self, phase: Phase) -> Torque:
-        if self.coupling is None:
-            return jnp.broadcast_to(self.frequency, phase.shape)
-        return self.frequency + self.coupling(*sincos_wrapped(phase))
+    def drift(self, phase: Phase, moment: Moment) -> Torque:
+        torque = jnp.broadcast_to(self.frequency, phase.shape)
+        if self.coupling is not None:
+            torque = torque + self.coupling(*sincos_wrapped(phase))
+        if self.drive is not None:
+            torque = torque + self.drive(phase, moment)
+        return torque
+
+    def jump(self, phase: Phase, moment: Moment) -> Phase:
+        return phase if self.drive is None else self.drive.jump(phase, moment)
 
 
-_EXAMPLE = {"coupling": "tx.MeanField(strength=2.0)", "noise": "tx.WhiteNoise(intensity=0.1)"}
+_PARTS = {"coupling": AbstractCoupling, "noise": AbstractNoise, "drive": AbstractDrive}
+_EXAMPLE = {
+    "coupling": "tx.MeanField(strength=2.0)",
+    "noise": "tx.WhiteNoise(intensity=0.1)",
+    "drive": "tx.Tone(amplitude=1.0, frequency=6.28)",
+}

@@ -1,0 +1,95 @@
+"""What a part of a run costs: steppers against Euler, monitors against the run without them."""
+
+import jax
+import numpy as np
+
+import tauax as tx
+from benchmarks.children import in_process
+from benchmarks.memory import peak
+from benchmarks.timing import interleaved, verdict
+
+ROUNDS = 7
+SRA1_TARGET, LOCKING_TARGET, BOLD_TARGET, BOLD_MEMORY = 2.5, 1.3, 1.5, 10.0
+
+
+def measure() -> dict:
+    """Ratios of times, and megabytes."""
+    results = {
+        "sra1_over_euler": _ratio("sra1_over_euler()", SRA1_TARGET),
+        "phase_locking_over_bare": _ratio("locking_over_bare()", LOCKING_TARGET),
+        "bold_over_bare": _ratio("bold_over_bare()", BOLD_TARGET),
+    }
+    growth = in_process("parts.bold_growth()")
+    print(f"bold_growth: {growth:.1f} MB{verdict(growth, BOLD_MEMORY, at_most=True)}", flush=True)
+    return {**results, "bold_growth_mb": growth}
+
+
+def _ratio(call: str, target: float) -> float:
+    ratio = in_process(f"parts.{call}")
+    print(f"{call[:-2]}: {ratio:.2f}{verdict(ratio, target, at_most=True)}", flush=True)
+    return ratio
+
+
+def sra1_over_euler() -> float:
+    """Time per step, 256 oscillators, 1,024 members, mean field, Gaussian noise."""
+    model = tx.PhaseOscillators(
+        tx.frequencies.gaussian(256, 0.0, 1.0), tx.MeanField(2.0), tx.WhiteNoise(0.05)
+    )
+    state = tx.init(model, key=jax.random.key(0), members=1024)
+    return _slower(
+        lambda steps: tx.simulate(model, state, dt=0.01, steps=steps, stepper=tx.SRA1()),
+        lambda steps: tx.simulate(model, state, dt=0.01, steps=steps),
+    )
+
+
+def locking_over_bare() -> float:
+    """`PhaseLocking` at every tenth step, 100 oscillators, 64 members, mean field, noise."""
+    model = tx.PhaseOscillators(
+        tx.frequencies.gaussian(100, 0.0, 1.0), tx.MeanField(2.0), tx.WhiteNoise(0.05)
+    )
+    state = tx.init(model, key=jax.random.key(0), members=64)
+    monitors = {"locking": tx.PhaseLocking(every=10)}
+    return _slower(
+        lambda steps: tx.simulate(model, state, dt=0.01, steps=steps, monitors=monitors),
+        lambda steps: tx.simulate(model, state, dt=0.01, steps=steps),
+    )
+
+
+def bold_over_bare() -> float:
+    """`Bold` with its functional connectivity, 84 regions in a full network, one system."""
+    model, state, monitors = _brain()
+    return _slower(
+        lambda steps: tx.simulate(model, state, dt=1e-3, steps=steps, monitors=monitors),
+        lambda steps: tx.simulate(model, state, dt=1e-3, steps=steps),
+    )
+
+
+def bold_growth() -> float:
+    """Megabytes that 120,000 steps with `Bold` add to a compiled short run."""
+    model, state, monitors = _brain()
+    tx.simulate(model, state, dt=1e-3, steps=4_000, monitors=monitors)
+    before = peak()
+    solution = tx.simulate(model, state, dt=1e-3, steps=120_000, monitors=monitors)
+    assert np.isfinite(np.asarray(solution.monitors["bold"].connectivity)).all()
+    return peak() - before
+
+
+def _brain():
+    random = np.random.default_rng(0)
+    weights = random.exponential(size=(84, 84)) * (random.random((84, 84)) < 0.5)
+    model = tx.PhaseOscillators(
+        random.normal(60.0, 6.0, 84).astype(np.float32),
+        tx.Dense(weights.astype(np.float32), 5.0, norm="in_degree"),
+        tx.WhiteNoise(1.0),
+    )
+    return model, tx.init(model, key=jax.random.key(0)), {"bold": tx.Bold(repetition=2_000)}
+
+
+def _slower(one, other) -> float:
+    """The time of one over that of the other, by medians."""
+
+    def program(run):
+        return lambda steps: np.asarray(jax.block_until_ready(run(steps)).state.phase)
+
+    seconds = interleaved({"one": program(one), "other": program(other)}, ROUNDS)
+    return float(np.median(seconds["one"]) / np.median(seconds["other"]))

@@ -1,0 +1,139 @@
+"""The compiled programs behind the verbs: one each, for any batch on any devices."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from tauax import _scan
+from tauax._scan import Run
+from tauax.batch import MEMBER, Varied, over_batch
+from tauax.clock import Clock
+from tauax.devices import divided, placed
+from tauax.numerics import random
+from tauax.numerics.circular import wrap
+from tauax.solution import NOT_FINITE, OK, Solution
+from tauax.state import State
+from tauax.steppers import AbstractStepper
+
+
+@partial(jax.jit, static_argnames=("sizes", "common_noise", "mesh"))
+def init(model, key, phase, sizes: tuple[tuple[str, int], ...], common_noise: bool, mesh) -> State:
+    """The state before the first step."""
+    axes = tuple(name for name, _ in sizes)
+    shape = tuple(size for _, size in sizes)
+    members = shape[-1] if axes[-1:] == (MEMBER,) else 1
+    index = jnp.arange(np.prod(shape, dtype=int)).reshape(shape)
+    member, point = index % members, index // members
+    point = jnp.zeros_like(point) if common_noise else point
+    keys = partial(random.member_keys, key, point=point, member=member)
+    noise_key = None if key is None else keys(random.NOISE)
+    state = State(
+        step=jnp.zeros((), jnp.int32),
+        clock=Clock.start(model.dtype),
+        key=noise_key,
+        phase=jnp.zeros((*shape, model.size), model.dtype),
+        axes=axes,
+    )
+    if phase is None:
+        drawing = replace(state, key=keys(random.PHASE))
+        phase = over_batch(lambda system, one: system.initial_phase(one.key), model, drawing)
+    phase = wrap(jnp.broadcast_to(phase, state.phase.shape).astype(model.dtype))
+    return placed(replace(state, phase=phase, mesh=mesh))
+
+
+@jax.jit
+def step(model, state: State, dt: Array, stepper: AbstractStepper) -> State:
+    """The state one step later."""
+
+    def once(model, state: State) -> State:
+        return _scan.step_once(model, state, stepper)
+
+    state = timed(state, dt)
+    return divided(once, model, state, state, _itself, _itself)
+
+
+@partial(jax.jit, static_argnames=("steps",))
+def simulate(model, state: State, dt: Array, steps: int, stepper, monitors) -> Solution:
+    """A whole run."""
+    begun, seen = _start(steps, monitors), _finish(monitors)
+
+    def whole(model, state: State) -> Solution:
+        run = _scan.advance(model, begun(model, state), steps, stepper, monitors)
+        return seen(model, run)
+
+    state = timed(state, dt)
+    return divided(whole, model, state, state, _itself, lambda m, s: seen(m, begun(m, s)))
+
+
+@partial(jax.jit, static_argnames=("steps",))
+def start(model, state: State, dt: Array, steps: int, monitors) -> Run:
+    """A run of `steps` steps before the first of them."""
+    begun = _start(steps, monitors)
+    state = timed(state, dt)
+    return divided(begun, model, state, state, _itself, begun)
+
+
+@partial(jax.jit, static_argnames=("steps",))
+def advance(model, run: Run, steps: int, stepper, monitors) -> Run:
+    """The run after `steps` more steps."""
+    begun = _start(run.steps, monitors)
+
+    def further(model, run: Run) -> Run:
+        return _scan.advance(model, run, steps, stepper, monitors)
+
+    return divided(further, model, run, run.state, begun, begun)
+
+
+@jax.jit
+def finish(model, run: Run, monitors) -> Solution:
+    """What the run so far gives."""
+    begun, seen = _start(run.steps, monitors), _finish(monitors)
+    return divided(seen, model, run, run.state, begun, lambda m, s: seen(m, begun(m, s)))
+
+
+@jax.jit
+def first_not_finite(system, state: State, dt: Array, stepper: AbstractStepper, last: Array):
+    """The first step, at most `last`, after which a phase of one system is not finite."""
+
+    def goes_on(state: State) -> Array:
+        return jnp.isfinite(state.phase).all() & (state.step < last)
+
+    def body(state: State) -> State:
+        return _scan.step_once(system, state, stepper)
+
+    return jax.lax.while_loop(goes_on, body, timed(state, dt)).step
+
+
+def timed(state: State, dt: Array) -> State:
+    """The state with its clock set to go on in steps of dt."""
+    return replace(state, clock=state.clock.with_dt(dt, state.step))
+
+
+def seconds(dt: Any, state: State) -> Array:
+    """dt in the precision of the phase; a strong type, so that 0.01 and an array compile once."""
+    return jnp.asarray(dt, state.phase.dtype)
+
+
+def _start(steps: int, monitors) -> Callable[[Any, State], Run]:
+    return lambda model, state: _scan.start(model, state, steps, monitors)
+
+
+def _finish(monitors) -> Callable[[Any, Run], Solution]:
+    def seen(model, run: Run) -> Solution:
+        finite = jnp.isfinite(run.state.phase).all(axis=-1)
+        status = jnp.where(finite, OK, NOT_FINITE).astype(jnp.int8)
+        coordinates = model.coordinates() if isinstance(model, Varied) else {}
+        results = _scan.results(run, monitors)
+        return Solution(run.state, results, status, monitors, coordinates, run.begin)
+
+    return seen
+
+
+def _itself(model, state: State) -> State:
+    return state

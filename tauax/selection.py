@@ -1,0 +1,48 @@
+"""Selection: which leaves of a model a `where` lambda picks, by their position."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tauax._checks import fault
+
+
+def select(model: Any, where: Callable) -> int | tuple[int, ...]:
+    """The position, among the leaves of a model, of the leaf picked; several for a tuple of them.
+
+    **Raises:** `ValueError` for a `where` that fails on the model or picks no numeric leaf.
+    """
+    leaves, structure = jax.tree.flatten(model)
+    marks = structure.unflatten([_Mark(leaf) for leaf in range(len(leaves))])
+    try:
+        picked = where(marks)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise fault(
+            f"a where that fails on this model ({error})",
+            "a numeric leaf",
+            "select like lambda m: m.coupling.strength",
+        ) from error
+    for mark in picked if isinstance(picked, tuple) else (picked,):
+        if not isinstance(mark, _Mark):
+            raise fault(
+                f"a where that selects {type(mark).__name__}",
+                "a numeric leaf",
+                "select a whole array such as m.coupling.strength, not a part or a static field",
+            )
+        if not jnp.issubdtype(leaves[mark.leaf].dtype, jnp.floating):
+            raise fault(
+                "a where that selects whole numbers",
+                "a leaf of real numbers",
+                "what is counted or indexed, such as the ends of edges, is fixed: vary the weights",
+            )
+    return tuple(mark.leaf for mark in picked) if isinstance(picked, tuple) else picked.leaf
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Stands for the leaf at a position while a `where` picks."""
+
+    leaf: int
