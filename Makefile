@@ -31,7 +31,7 @@ types: $(VENV)/.installed
 	$(BIN)/pyright
 
 docs: $(VENV)/.installed
-	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W -b html $(DOCS_OPTIONS) docs docs/_build/html
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks

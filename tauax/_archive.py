@@ -1,20 +1,18 @@
 """Files of arrays and a header: one `.npz`, versioned, checksummed, and whole or not there.
 
-Written beside its destination, flushed to the disk and then renamed over it, so that a reader, a
-full disk or a killed process never meets half a file. No pickle in it, and none is read.
+No pickle in it, and none is read.
 """
 
-import glob
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from tauax._checks import fault
+from tauax._replacing import replacing
 
 FORMAT, VERSION = "tauax", 1
 _HEADER = "header"
@@ -34,7 +32,7 @@ def write(path: Path, kind: str, header: Mapping[str, Any], arrays: Sequence[np.
         "header": dict(header),
     }
     entries[_HEADER] = np.frombuffer(json.dumps(record).encode(), np.uint8)
-    with Replacement(path) as file:
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, **entries)  # pyright: ignore[reportArgumentType]
 
 
@@ -76,58 +74,6 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], list[np.ndarray]]:
                 "look for a copy, or remove it and run anew",
             )
     return record["header"], [entries[f"array{index}"] for index in range(len(entries))]
-
-
-class Replacement:
-    """A file written under a name of its own that takes the place of `path` when it is complete."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-
-    def __enter__(self) -> BinaryIO:
-        self._clear()
-        self.file = self.unfinished.open("wb")
-        return self.file
-
-    def __exit__(self, kind: type | None, error: Any, trace: Any) -> None:
-        try:
-            with self.file:
-                if kind is None:
-                    self.file.flush()
-                    os.fsync(self.file.fileno())
-            if kind is None:
-                self.unfinished.replace(self.path)
-                self._flush_folder()
-        finally:
-            self.unfinished.unlink(missing_ok=True)
-
-    def _clear(self) -> None:
-        """Remove what killed processes left unfinished."""
-        for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.unfinished"):
-            process = left.name.split(".")[-2]
-            if process.isdigit() and not _alive(int(process)):
-                left.unlink(missing_ok=True)
-
-    def _flush_folder(self) -> None:
-        """Make the new name itself survive a power failure, where the system can."""
-        if os.name != "posix":
-            return
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return process != os.getpid()
 
 
 def _digest(array: np.ndarray) -> str:

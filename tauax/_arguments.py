@@ -54,7 +54,7 @@ def check_run(model, state, dt, stepper, monitors) -> dict[str, AbstractMonitor]
     """Raise unless the arguments of a run fit each other; the monitors as a plain dict."""
     check_instance("model", model, AbstractSystem | Varied, "pass tx.PhaseOscillators(...)")
     check_instance("state", state, State, "pass the result of tx.init(model, key=...)")
-    check_instance("stepper", stepper, AbstractStepper, "pass for example tx.Euler() or tx.SRA1()")
+    check_instance("stepper", stepper, AbstractStepper, "pass for example tx.Euler() or tx.Heun()")
     check_dt(dt)
     _check_state(model, state)
     if model.noise is not None and not stepper.noisy:

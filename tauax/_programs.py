@@ -22,26 +22,41 @@ from tauax.state import State
 from tauax.steppers import AbstractStepper
 
 
-@partial(jax.jit, static_argnames=("sizes", "common_noise", "mesh"))
 def init(model, key, phase, sizes: tuple[tuple[str, int], ...], common_noise: bool, mesh) -> State:
     """The state before the first step."""
-    axes = tuple(name for name, _ in sizes)
+    noise_key, phase_key = (None, None) if key is None else _keys(key, sizes, common_noise)
+    return _begin(model, noise_key, phase_key if phase is None else None, phase, sizes, mesh)
+
+
+# A program of its own: together with the phases, a small batch compiles for seconds.
+@partial(jax.jit, static_argnames=("sizes", "common_noise"))
+def _keys(key, sizes: tuple[tuple[str, int], ...], common_noise: bool) -> tuple[Array, Array]:
+    """The words that address each member's noise and its initial phases, `[*batch, 2]`."""
     shape = tuple(size for _, size in sizes)
-    members = shape[-1] if axes[-1:] == (MEMBER,) else 1
+    members = shape[-1] if sizes and sizes[-1][0] == MEMBER else 1
     index = jnp.arange(np.prod(shape, dtype=int)).reshape(shape)
     member, point = index % members, index // members
     point = jnp.zeros_like(point) if common_noise else point
-    keys = partial(random.member_keys, key, point=point, member=member)
-    noise_key = None if key is None else keys(random.NOISE)
+    noise, phase = (
+        random.member_keys(key, stream, point=point, member=member)
+        for stream in (random.NOISE, random.PHASE)
+    )
+    return noise, phase
+
+
+@partial(jax.jit, static_argnames=("sizes", "mesh"))
+def _begin(model, noise_key, phase_key, phase, sizes: tuple[tuple[str, int], ...], mesh) -> State:
+    """The state at step 0, with the phases given or drawn."""
+    shape = tuple(size for _, size in sizes)
     state = State(
         step=jnp.zeros((), jnp.int32),
         clock=Clock.start(model.dtype),
         key=noise_key,
         phase=jnp.zeros((*shape, model.size), model.dtype),
-        axes=axes,
+        axes=tuple(name for name, _ in sizes),
     )
     if phase is None:
-        drawing = replace(state, key=keys(random.PHASE))
+        drawing = replace(state, key=phase_key)
         phase = over_batch(lambda system, one: system.initial_phase(one.key), model, drawing)
     phase = wrap(jnp.broadcast_to(phase, state.phase.shape).astype(model.dtype))
     return placed(replace(state, phase=phase, mesh=mesh))

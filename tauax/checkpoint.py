@@ -19,6 +19,7 @@ class RunFile:
     """The file of one run. It names what was asked for, so that no other run goes on from it."""
 
     def __init__(self, path: Path, arguments: tuple):
+        _check_reachable(arguments)
         self.path = path
         self.digests = {
             name: digest(value) for name, value in zip(_ARGUMENTS, arguments, strict=True)
@@ -50,13 +51,17 @@ class RunFile:
 
     def write(self, run: Run) -> None:
         """Replace the file by the run as it is now."""
-        leaves = jax.tree.leaves(run)
-        if not all(leaf.is_fully_addressable for leaf in leaves):
-            raise fault(
-                "a run divided among processes",
-                "members on this process only",
-                "leave out path=, and save what each process can reach",
-            )
         done = int(run.state.step) - int(run.begin)
         header = {"arguments": self.digests, "steps_done": done, "steps": run.steps}
-        _archive.write(self.path, _KIND, header, [np.asarray(leaf) for leaf in leaves])
+        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(run)]
+        _archive.write(self.path, _KIND, header, arrays)
+
+
+def _check_reachable(arguments: tuple) -> None:
+    arrays = (leaf for leaf in jax.tree.leaves(arguments) if isinstance(leaf, jax.Array))
+    if not all(array.is_fully_addressable for array in arrays):
+        raise fault(
+            "a run divided among processes",
+            "members on this process only",
+            "leave out path=, and save what each process can reach",
+        )

@@ -20,7 +20,7 @@ from tauax._checks import check_count, check_instance, is_concrete, typed_key
 from tauax._scan import Run
 from tauax.batch import Varied, pick
 from tauax.devices import checked_mesh, gathered
-from tauax.memory import in_parts, out_of_memory
+from tauax.memory import check_room, in_parts, out_of_memory
 from tauax.monitors.base import AbstractMonitor
 from tauax.solution import OK, Solution
 from tauax.state import State
@@ -116,8 +116,10 @@ def simulate(
     check_last_step(model, state, steps)
     seconds = _programs.seconds(dt, state)
     run = _programs.simulate if memory is None else in_parts(memory)
+    arguments = (model, state, seconds, steps, stepper, monitors)
+    check_room(state, steps, lambda: _programs.simulate.eval_shape(*arguments))
     with out_of_memory(state):
-        solution = run(model, state, seconds, steps, stepper, monitors)
+        solution = run(*arguments)
         if throw:
             _raise_not_finite(model, state, seconds, steps, stepper, solution)
     return solution
@@ -155,7 +157,10 @@ def iterate(
     monitors = check_run(model, state, dt, stepper, monitors)
     check_last_step(model, state, steps)
     seconds = _programs.seconds(dt, state)
-    run = _programs.start(model, state, seconds, steps, monitors)
+    arguments = (model, state, seconds, steps, monitors)
+    check_room(state, steps, lambda: _programs.start.eval_shape(*arguments))
+    with out_of_memory(state):
+        run = _programs.start(*arguments)
     file = None
     if path is not None:
         file = checkpoint.RunFile(Path(path), (model, state, seconds, steps, stepper, monitors))

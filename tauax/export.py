@@ -4,10 +4,7 @@ A run's arrays become a `Labelled`, and everything else is made from that.
 """
 
 import csv
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 
 from tauax import __version__
 from tauax._checks import fault
+from tauax._replacing import replacing
 from tauax.monitors.base import AbstractResult
 from tauax.monitors.trace import TraceResult
 
@@ -246,51 +244,6 @@ def require(form: str) -> None:
     if missing:
         extras = ",".join(dict.fromkeys(needed.values()))
         raise ImportError(f'to_{form} needs {" and ".join(missing)}: pip install "tauax[{extras}]"')
-
-
-@contextmanager
-def replacing(path) -> Iterator[Path]:
-    """A path beside `path` to write to, moved there when all went well and removed when not."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    if not path.parent.is_dir():
-        raise fault(
-            f"{path} for a folder that is not there",
-            "a path in a folder that exists",
-            f"make it first: mkdir -p {path.parent}",
-            FileNotFoundError,
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise fault(
-            f"{path} in a folder that cannot be written to",
-            "a folder with the right to write",
-            "give another path",
-            PermissionError,
-        )
-    if path.is_dir() and not (path / "zarr.json").exists():
-        raise fault(
-            f"{path}, which is a folder",
-            "the name of a file",
-            f"give a name in it, such as {path / 'results'}",
-            IsADirectoryError,
-        )
-    former = unfinished.with_suffix(".former")
-    try:
-        yield unfinished
-        if path.is_dir():
-            path.rename(former)  # a folder cannot be replaced in one move
-        unfinished.replace(path)
-    finally:
-        _remove(unfinished)
-        _remove(former)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _readout_axes(monitor: str, shape: Sequence[int], oscillators: int) -> tuple[str, ...]:

@@ -1,11 +1,12 @@
 """How much memory and time a run needs, and a run in parts that each fit."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil, floor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +129,21 @@ def members_that_fit(memory: int, model, state: State, *rest) -> int:
     return size
 
 
+def check_room(state: State, steps: int, shapes: Callable[[], Any]) -> None:
+    """Raise `MemoryError` if what a run is going to hold, `shapes()`, is more than a host has.
+
+    A GPU says so itself, but on a CPU the run may wait for ever. A run too short for that is not
+    looked at, as it would start later.
+    """
+    host = _host_bytes()
+    if not is_concrete(state.phase) or host is None or steps * state.phase.nbytes < host // 4:
+        return
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes()))
+    on_cpu = all(device.platform == "cpu" for device in state.phase.devices())
+    if on_cpu and needed > host * jax.process_count():
+        raise _too_large(state, f"results of {needed / 1e9:.0f} GB on {host / 1e9:.0f} GB")
+
+
 @contextmanager
 def out_of_memory(state: State) -> Iterator[None]:
     """Say in short which of the user's numbers to change when the device has too little memory."""
@@ -136,12 +152,23 @@ def out_of_memory(state: State) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        sizes = dict(zip((*state.axes, "oscillator"), state.phase.shape, strict=True))
-        raise MemoryError(
-            f"the device has too little memory for {sizes}; expected a run that fits. Fix: pass "
-            "memory= (in bytes) to run the members in parts, take fewer members, or a larger "
-            "every in traces"
-        ) from None
+        raise _too_large(state, "pass memory= (in bytes) to run the members in parts") from None
+
+
+def _too_large(state: State, what: str) -> MemoryError:
+    sizes = dict(zip((*state.axes, "oscillator"), state.phase.shape, strict=True))
+    return MemoryError(
+        f"too little memory for {sizes}; expected a run that fits. Fix: take fewer members, or a "
+        f"larger every in traces ({what})"
+    )
+
+
+def _host_bytes() -> int | None:
+    """The memory of this machine, where the system tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _seconds_needed(model, state: State, dt, steps: int, stepper, monitors) -> float:

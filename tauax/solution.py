@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from tauax import _archive, export
@@ -58,8 +59,10 @@ class Solution(eqx.Module):
                     f"one that began at step {end}, where this one ended",
                     "simulate it from this solution's state",
                 )
+        # What ran in parts is on the host.
+        ours, theirs = (jax.tree.map(jnp.asarray, one.monitors) for one in (self, later))
         monitors = {
-            name: monitor.merge(self.monitors[name], later.monitors[name])
+            name: monitor.merge(ours[name], theirs[name])
             for name, monitor in self.specification.items()
         }
         status = jnp.maximum(self.status, later.status)
@@ -101,7 +104,7 @@ class Solution(eqx.Module):
                 f"the monitors {list(specification)}",
                 "pass the same monitors= as the run had",
             )
-        if header["dtype"] != jnp.zeros((), header["dtype"]).dtype.name:
+        if header["dtype"] != jax.dtypes.canonicalize_dtype(header["dtype"]).name:
             raise fault(
                 f"{path}, a solution in {header['dtype']}, while 64-bit mode is off",
                 "64-bit mode",
@@ -165,8 +168,9 @@ def _same(monitors: Mapping[str, AbstractMonitor], others: Mapping[str, Abstract
     """Whether two sets of monitors are equal, as far as their numbers are known."""
     leaves, structure = jax.tree.flatten(monitors)
     other_leaves, other_structure = jax.tree.flatten(others)
+    # Not jnp, whose answer inside a jit is not known.
     return structure == other_structure and all(
-        bool(jnp.array_equal(a, b, equal_nan=True))
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
         for a, b in zip(leaves, other_leaves, strict=True)
         if is_concrete(a) and is_concrete(b)
     )

@@ -93,6 +93,7 @@ MONITORS = {
     "locking": lambda: tx.PhaseLocking(block=5),
     "locking_2_1": lambda: tx.PhaseLocking(n=2, m=1),
     "covariance": lambda: tx.Covariance(tx.phase, block=5),
+    "bold": lambda: tx.Bold(tx.phase, repetition=3, every=1, discard=1),
 }
 
 

@@ -471,6 +471,8 @@ def test_every_monitor_runs_and_is_written(tmp_path):
     assert steps[-1] == (8, 8)
     names = {path.name for path in written.iterdir()}
     own = {"phase", "turning", "histogram", "lags", "power_power", "power_spectrum", "groups"}
+    own |= {"locking", "together", "scans_value", "scans_mean", "scans_covariance"}
+    own |= {"scans_connectivity"}
     assert names == {
         "config.toml",
         "figure.png",

@@ -10,6 +10,7 @@ import time
 import traceback
 from dataclasses import replace
 from functools import cache, partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import jax
@@ -78,9 +79,16 @@ def check_members(members: int, monitors=some) -> None:
             assert len(leaf.sharding.device_set) == DEVICES
 
 
-def check_part(coupling="mean_field_strengths", noise="normal", stepper="euler", drive="none"):
+def check_part(coupling="mean_field_lag", noise="normal", drive="none", stepper="heun") -> None:
     system = model(coupling, noise, drive=drive)
     equal_runs(system, 6, stepper=STEPPERS[stepper](), monitors={"r": tx.Moments(tx.coherence)})
+
+
+def diagonal() -> dict:
+    """Checks of as few models as have every coupling, noise and drive in one of them."""
+    tables = [list(table) for table in (COUPLINGS, NOISES, DRIVES)]
+    rows = zip(*(islice(cycle(names), max(map(len, tables))) for names in tables), strict=True)
+    return {"-".join(row): partial(check_part, *row) for row in rows}
 
 
 def check_paths() -> None:
@@ -171,17 +179,15 @@ QUICK = {
     "divisible": partial(check_members, 8),
     "not_divisible": partial(check_members, 7),
     "fewer_than_devices": partial(check_members, 3),
-    "sra1": partial(check_part, "mean_field_lag", "normal", "sra1"),
-    "dense": partial(check_part, "dense_lag", "normal", "heun"),
+    "sra1": partial(check_part, stepper="sra1"),
+    "dense": partial(check_part, "dense_lag"),
     "step": check_step,
     "meshes": check_meshes,
     "status": check_status,
 }
 THOROUGH = {
-    **{f"coupling_{name}": partial(check_part, name, "normal", "heun") for name in COUPLINGS},
-    **{f"noise_{name}": partial(check_part, noise=name) for name in NOISES},
-    **{f"drive_{name}": partial(check_part, drive=name) for name in DRIVES},
-    "rk4": partial(check_part, "sum", "none", "rk4"),
+    **diagonal(),
+    "rk4": partial(check_part, "sum", "none", stepper="rk4"),
     "one_member": partial(check_members, 1),
     "every_monitor": partial(check_members, 7, everything),
     "every_monitor_divisible": partial(check_members, 8, everything),
@@ -223,6 +229,7 @@ def answer(process: subprocess.Popen, seconds: float = 400) -> dict:
         out, errors = process.communicate(timeout=seconds)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 0, errors
     return json.loads(out.splitlines()[-1])
 
@@ -232,12 +239,14 @@ def outcomes(selection: str) -> dict[str, str]:
     return answer(child(selection, devices=DEVICES))
 
 
+@pytest.mark.xdist_group("quick")  # one process answers for all
 @pytest.mark.parametrize("case", QUICK)
 def test_sharded_is_single(case):
     assert outcomes("quick")[case] == "passed"
 
 
-@pytest.mark.slow  # thirty programs, each compiled for one device and for four
+@pytest.mark.slow  # twenty programs, each compiled for one device and for four
+@pytest.mark.xdist_group("thorough")
 @pytest.mark.parametrize("case", THOROUGH)
 def test_sharded_is_single_for_every_part(case):
     assert outcomes("thorough")[case] == "passed"
@@ -411,7 +420,7 @@ def exhausted() -> dict[str, str]:
     }
 
 
-@pytest.mark.slow  # in a process of its own, as such a request could wait for ever
+@pytest.mark.slow  # in a process of its own, as such a request can wait for ever
 def test_a_run_that_cannot_fit():
     assert answer(child("exhausted"), 60) == {"simulate": "passed", "iterate": "passed"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tauax as tx
-from tauax import export
+from tauax import _replacing, export
 from tauax.monitors.base import AbstractResult
 from tauax.monitors.histogram import Histogram
 
@@ -248,7 +248,7 @@ def test_npz_holds_arrays_and_axes(tmp_path):
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError), export.replacing(path) as unfinished:
+    with pytest.raises(RuntimeError), _replacing.replacing(path) as unfinished:
         unfinished.write_text("half of the n")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -263,7 +263,8 @@ def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     with pytest.raises(FileExistsError, match="is no Zarr store"):
         solution().to_zarr(tmp_path / "other")
-    monkeypatch.setattr(export.os, "access", lambda path, mode: False)  # root may write anywhere
+    # root may write anywhere
+    monkeypatch.setattr(_replacing.os, "access", lambda path, mode: False)
     with pytest.raises(PermissionError, match="a folder that cannot be written to"):
         solution().to_csv(tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["other"]

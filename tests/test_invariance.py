@@ -68,8 +68,8 @@ def assert_invariant(system, stepper):
 @pytest.mark.parametrize(
     ("coupling", "size", "stepper"),
     [
-        *(("mean_field_lag", size, "euler") for size in (1, 2, 3, 4, 10, 57, 256, 280)),
-        *(("dense_lag", size, "euler") for size in (4, 5, 7, 12, 57, 280)),
+        *(("mean_field_lag", size, "euler") for size in (1, 2, 3, 57, 280)),
+        *(("dense_lag", size, "euler") for size in (4, 7, 57, 280)),
         pytest.param("sparse_lag_in_degree", 12, "euler", marks=pytest.mark.slow),
         pytest.param("sparse_hub", 33, "euler", marks=pytest.mark.slow),  # two levels of sums
         ("mean_field_lag", 7, "sra1"),

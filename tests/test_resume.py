@@ -22,7 +22,7 @@ import pytest
 from tables import MONITORS, SIZE, STEPPERS, model
 
 import tauax as tx
-from tauax import _archive, checkpoint
+from tauax import _archive, _replacing, checkpoint
 
 HERE = Path(__file__)
 KEY = jax.random.key(31)
@@ -536,7 +536,7 @@ def test_no_file_and_no_folder(tmp_path):
         chunks(7, path=missing)
     with pytest.raises(OSError, match="directory"):
         load(tmp_path)
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="which is a folder"):
         small()[0].save(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert [file for file in tmp_path.parent.iterdir() if file.name.endswith("unfinished")] == []
@@ -600,7 +600,7 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_archive.os, "fsync", fail)
+    monkeypatch.setattr(_replacing.os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         small()[0].save(path)
     monkeypatch.undo()

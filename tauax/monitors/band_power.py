@@ -13,6 +13,7 @@ from jaxtyping import Array, Int
 from tauax._checks import check_count, check_domain, fault, is_concrete
 from tauax._types import numeric
 from tauax.monitors.base import AbstractMonitor, AbstractResult, check_readout, real_numbers
+from tauax.numerics.fusion import quotient
 from tauax.numerics.running import compensated
 from tauax.readouts import Readout
 from tauax.state import State
@@ -223,7 +224,7 @@ class BandPower(AbstractMonitor):
         windows = jnp.maximum(accumulator.count - (self.window - 1), 0)
         bins = jnp.arange(1, self.window // 2 + 1)
         frequency = bins / (self.window * self.every * state.clock.dt)
-        spectrum = accumulator.power[0] / windows
+        spectrum = quotient(accumulator.power[0], windows)
         return BandPowerResult(spectrum, frequency, windows, self.bands, self.names)
 
     def merge(self, earlier: BandPowerResult, later: BandPowerResult) -> BandPowerResult:

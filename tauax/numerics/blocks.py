@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from tauax.numerics.fusion import product, quotient
+
 Product = Callable[[Array, Array], Array]
 
 
@@ -58,8 +60,8 @@ class BlockMean(eqx.Module):
         rows = jax.lax.dynamic_update_slice_in_dim(rows, new, place, self.axis)
 
         def fold(mean: Array, rows: Array) -> Array:
-            found = self.product(rows, rows) / self.block
-            return mean + (found - mean) / (count // self.block).astype(mean.dtype)
+            found = quotient(self.product(rows, rows), self.block)
+            return mean + quotient(found - mean, (count // self.block).astype(mean.dtype))
 
         def keep(mean: Array, rows: Array) -> Array:
             return mean
@@ -77,7 +79,8 @@ class BlockMean(eqx.Module):
         rest = jnp.where(held, self.rows, 0.0)
         mean = jax.lax.stop_gradient(self.mean)
         count = jnp.maximum(self.count, 1).astype(mean.dtype)
-        value = mean + (self.product(rest, rest) - left.astype(mean.dtype) * mean) / count
+        missing = self.product(rest, rest) - product(mean, left.astype(mean.dtype))
+        value = mean + quotient(missing, count)
         return value + (self.mean - mean)  # the value, with the derivative that the mean carries
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from tauax.numerics.blocks import BlockMean
+from tauax.numerics.fusion import product, quotient
 from tauax.numerics.running import compensated
 
 
@@ -51,8 +52,8 @@ class RunningComoments(eqx.Module):
         """One vector more, `[*batch, size]`."""
         before = self.products.count.astype(self.mean.dtype)
         delta = (value - self.mean) + self.mean_low
-        mean, low = compensated(self.mean, self.mean_low, delta / (before + 1.0))
-        row = jnp.sqrt(before / (before + 1.0)) * delta
+        mean, low = compensated(self.mean, self.mean_low, quotient(delta, before + 1.0))
+        row = product(delta, jnp.sqrt(before / (before + 1.0)))
         return RunningComoments(mean, low, self.products.include(row))
 
     def value(self) -> Comoments:

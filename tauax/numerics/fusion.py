@@ -51,6 +51,11 @@ def cross(a: Array, b: Array, c: Array, d: Array) -> Array:
     return a * b - product(d, c)
 
 
+def quotient(a: Array, b: Array | float | int) -> Array:
+    """a/b by the reciprocal of b, rounded: for a single b, XLA does so in large arrays only."""
+    return product(a, 1.0 / b)
+
+
 def product(a: Array, b: Array | float | int) -> Array:
     """a·b, rounded before anything is added to it."""
     return jnp.where(a == a, a * b, a)  # noqa: PLR0124

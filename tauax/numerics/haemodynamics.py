@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax.numerics.fusion import cross, quotient
+
 
 class Haemodynamics(NamedTuple):
     """Where a region stands; all 0 at rest.
@@ -46,12 +48,12 @@ class Balloon(eqx.Module):
         inverse_flow = jnp.exp(-at.flow)
         extracted = 1.0 - jnp.exp(jnp.log1p(-self.extraction) * inverse_flow)
         drained = jnp.exp(at.volume * (1.0 / self.stiffness - 1.0))
-        loaded = flow * extracted * jnp.exp(-at.content) / self.extraction
+        loaded = quotient(flow * extracted * jnp.exp(-at.content), self.extraction)
         return Haemodynamics(
-            self.efficacy * drive - self.decay * at.signal - self.elimination * (flow - 1.0),
+            cross(self.efficacy, drive, self.decay, at.signal) - self.elimination * (flow - 1.0),
             at.signal * inverse_flow,
-            (flow * inverse_volume - drained) / self.transit,
-            (loaded - drained) / self.transit,
+            quotient(flow * inverse_volume - drained, self.transit),
+            quotient(loaded - drained, self.transit),
         )
 
     def step(self, at: Haemodynamics, before: Array, after: Array, dt: Array) -> Haemodynamics:

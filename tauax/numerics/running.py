@@ -2,7 +2,9 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, ArrayLike, Int
+
+from tauax.numerics.fusion import quotient
 
 
 class Running(eqx.Module):
@@ -24,7 +26,7 @@ class Running(eqx.Module):
         """One value more: Welford's update (1962) with Kahan's compensation (1965)."""
         count = self.count + 1
         delta = value - self.mean
-        mean, mean_low = compensated(self.mean, self.mean_low, delta / count)
+        mean, mean_low = compensated(self.mean, self.mean_low, quotient(delta, count))
         squares, squares_low = compensated(self.squares, self.squares_low, delta * (value - mean))
         return Running(count, mean, mean_low, squares, squares_low)
 
@@ -36,7 +38,7 @@ def compensated(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
     return total, (total - high) - term
 
 
-def joined(earlier: tuple[Array, Array, Array], later: tuple[Array, Array, Array]):
+def joined(earlier: tuple[ArrayLike, ...], later: tuple[ArrayLike, ...]) -> tuple[Array, ...]:
     """(count, mean, squares) of two sequences as one, by Chan, Golub & LeVeque (1979).
 
     The mean of no value may be anything, NaN as well.
