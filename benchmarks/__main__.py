@@ -23,14 +23,14 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}: choose among {', '.join(PARTS)}")
-    results = {}
-    for part in options.parts or PARTS:
-        print(f"== {part}", flush=True)
-        results[part] = import_module(f"benchmarks.{part}").measure()
     platform_name = jax.devices()[0].platform
     path = options.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{platform_name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"context": context(), **results}, indent=2) + "\n")
+    results = {"context": context()}
+    for part in options.parts or PARTS:
+        print(f"== {part}", flush=True)
+        results[part] = import_module(f"benchmarks.{part}").measure()
+        path.write_text(json.dumps(results, indent=2) + "\n")
     print(f"written to {path}")
 
 

@@ -14,7 +14,7 @@ from tauax._types import Phase, Step, Torque
 from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
 from tauax.numerics.circular import wrap
-from tauax.numerics.fusion import isolated, materialised
+from tauax.numerics.fusion import isolated, materialised, materialised_pair
 from tauax.state import State
 from tauax.steppers import AbstractStepper
 from tauax.systems.base import AbstractSystem
@@ -45,8 +45,9 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
     phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
     if phase is not state.phase:
         phase = wrap(phase)
-    if several:
-        increment = materialised(increment, state.step)
+    if several and increment is not None:
+        store = materialised_pair if stepper.needs_average else materialised
+        increment = store(increment, state.step)
 
     def drift(phase: Phase, fraction: float) -> Torque:
         phase = materialised(phase, state.step) if several else phase

@@ -251,9 +251,10 @@ def test_explosive_star():
     wanted = np.abs(LEAVES + np.exp(1j * np.arcsin(sine))) / (LEAVES + 1)
     # Roundings of float32; the state has relaxed for 20 s.
     np.testing.assert_allclose(down["r"].mean[above], wanted[:, None] * [1, 1], rtol=0, atol=1e-5)
-    # On the way up the incoherent state ends at (k − 1)/√(2k + 1), where its two roots meet (Zou et
-    # al. 2014). It is neutrally stable, so steps of λ shake it off a little earlier; a state that
-    # began at random circles it and leaves the branch elsewhere, but far above `backward`.
+    # Seen from the hub, with z = ⟨e^{iφ}⟩ over leaves, Ott & Antonsen's equation has the incoherent
+    # state z = iy, (2k + 1)λy² + 2(k − 1)y + λ = 0, up to λ = (k − 1)/√(2k + 1), where the roots
+    # meet. It is neutrally stable, so steps of λ shake it off a little earlier; a state that began
+    # at random circles it and leaves the branch elsewhere, but far above `backward`.
     forward = (LEAVES - 1) / math.sqrt(2 * LEAVES + 1)
     jumps = [values[np.argmax(locked[0][:, member])] for member in range(2)]
     assert forward - 0.1 < jumps[0] <= forward + 0.02

@@ -38,6 +38,15 @@ def materialised(value: T, step: Array) -> T:
     return jax.lax.platform_dependent(value, step, cpu=_stored, default=lambda value, step: value)
 
 
+def materialised_pair(pair: tuple[Array, Array], step: Array) -> tuple[Array, Array]:
+    """Two real arrays, what they have in common computed once, and stored as one complex array.
+
+    XLA:CPU gives every array that is stored a loop of its own, and all the noise in each of them.
+    """
+    stored = materialised(jax.lax.complex(*pair), step)
+    return jnp.real(stored), jnp.imag(stored)
+
+
 def _stored(value: T, step: Array) -> T:
     return jax.lax.cond(step >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), value)
 

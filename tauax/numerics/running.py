@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Int
+from jaxtyping import Array, Int
 
 from tauax.numerics.fusion import quotient
 
@@ -38,7 +38,7 @@ def compensated(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
     return total, (total - high) - term
 
 
-def joined(earlier: tuple[ArrayLike, ...], later: tuple[ArrayLike, ...]) -> tuple[Array, ...]:
+def joined(earlier: tuple[Array, Array, Array], later: tuple[Array, Array, Array]):
     """(count, mean, squares) of two sequences as one, by Chan, Golub & LeVeque (1979).
 
     The mean of no value may be anything, NaN as well.
