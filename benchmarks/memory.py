@@ -3,6 +3,7 @@
 Growth is the rise of the high-water mark of the process.
 """
 
+import gc
 import resource
 import time
 from pathlib import Path
@@ -46,11 +47,25 @@ def peak() -> float:
 
     Linux hands the mark of `getrusage` down to child processes; that of its own memory map is new.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
+    if Path("/proc/self/status").exists():
+        return _status("VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
+
+
+def _status(name: str) -> float:
+    """A line of /proc/self/status, in megabytes; Linux only."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def _settled() -> float:
+    """The megabytes of this process once no thread gives any back."""
+    gc.collect()
+    sizes = [0.0, _status("VmRSS")]
+    while sizes[-1] != sizes[-2]:
+        time.sleep(0.2)
+        sizes.append(_status("VmRSS"))
+    return sizes[-1]
 
 
 def moments(steps: int) -> float:
@@ -88,7 +103,7 @@ def dense() -> float:
 
 
 def planned(kind: str) -> dict[str, float]:
-    """Plan and peak of a large run, its program compiled before; Linux only."""
+    """Plan of a large run, and what it adds to the process with its compilation; Linux only."""
     import jax
 
     import tauax as tx
@@ -104,13 +119,12 @@ def planned(kind: str) -> dict[str, float]:
     state = tx.init(model, key=jax.random.key(0), members=members)
     run = {"dt": 0.01, "steps": steps, "monitors": monitors}
     plan = tx.plan(model, state, **run)
-    jax.block_until_ready(tx.simulate(model, state, **run))
-    given = sum(leaf.nbytes for leaf in jax.tree.leaves((model, state)))
+    before = _settled()
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before = peak()
     start = time.perf_counter()
     jax.block_until_ready(tx.simulate(model, state, **run))
     seconds = time.perf_counter() - start
+    given = sum(leaf.nbytes for leaf in jax.tree.leaves((model, state)))
     return {
         "planned_mb": plan.bytes / 1e6,
         "taken_mb": (peak() - before) * MEGABYTE / 1e6 + given / 1e6,

@@ -13,9 +13,8 @@ from tauax.couplings.base import Norm
 _LOG = logging.getLogger("tauax")
 
 # Nanoseconds per oscillator and step, from `python -m benchmarks` on two x86-64 cores.
-_PER_COLUMN = 0.06
-_PER_EDGE = 0.7
-_SPARSE_BASE = 1.5
+_PER_COLUMN, _DENSE_BASE = 0.035, 3.0
+_PER_EDGE, _SPARSE_BASE = 1.2, 1.0
 
 
 def coupling_from(
@@ -45,7 +44,7 @@ def coupling_from(
     else:
         sparse = Sparse.from_dense(_matrix(weights), **shared)
     size, edges = sparse.size, sparse.weights.shape[0]
-    dense_cost = _PER_COLUMN * size
+    dense_cost = _PER_COLUMN * size + _DENSE_BASE
     sparse_cost = _PER_EDGE * edges / size + _SPARSE_BASE
     taken, other = ("Dense", "Sparse") if dense_cost <= sparse_cost else ("Sparse", "Dense")
     low, high = sorted((dense_cost, sparse_cost))
