@@ -17,6 +17,7 @@ _DOMAINS = {
     "finite": (np.isfinite, "finite numbers"),
     "nonnegative": (lambda x: np.isfinite(x) & (x >= 0), "finite numbers ≥ 0"),
     "positive": (lambda x: np.isfinite(x) & (x > 0), "finite numbers > 0"),
+    "times": (lambda x: np.isfinite(x) & (x >= 0), "finite numbers ≥ 0"),
 }
 
 
@@ -41,10 +42,30 @@ def check_domain(name: str, value: Any, domain: str) -> None:
         where = np.unravel_index(int(np.argmax(bad)), array.shape)
         place = f"{name}[{', '.join(map(str, where))}]" if where else name
         raise fault(f"{place} = {array[where]}", expected, f"correct the values given as {name}")
+    if domain == "times":
+        _check_order(name, array)
+
+
+def _check_order(name: str, times: np.ndarray) -> None:
+    """Raise unless the times of events, along the last axis, are in order."""
+    back = np.argwhere(np.diff(times) < 0)
+    if back.size:
+        *row, first = map(int, back[0])
+        found = times[tuple(row)]
+        raise fault(
+            f"{name} out of order: {found[first]} is followed by {found[first + 1]}",
+            "times that never decrease",
+            "sort the events by time, whatever belongs to them with them",
+        )
 
 
 def check_numbers(module: Any) -> None:
-    """Check every numeric field of a module, and of the modules inside it, against its domain."""
+    """Check every numeric field of a module, and of the modules inside it, against its domain.
+
+    A module whose domains lie elsewhere checks itself in a method `check_values`.
+    """
+    if hasattr(module, "check_values"):
+        module.check_values()
     for field in dataclasses.fields(module):
         value = getattr(module, field.name)
         if "domain" in field.metadata and value is not None:

@@ -22,7 +22,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     **Raises:** `OSError` with the remedy for a place that cannot be written to.
     """
     path = Path(path)
-    _check_place(path)
+    check_place(path)
     _clear(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     former = unfinished.with_suffix(".former")
@@ -38,7 +38,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         _remove(former)
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raise `OSError` with the remedy if no file can be written there."""
     if not path.parent.is_dir():
         raise fault(
             f"{path} for a folder that is not there",

@@ -26,6 +26,7 @@ MemberKey = UInt32[Array, "*batch 2"]
 FINITE = {"domain": "finite"}
 NONNEGATIVE = {"domain": "nonnegative"}
 POSITIVE = {"domain": "positive"}
+TIMES = {"domain": "times"}
 
 
 def numeric(value: Any) -> Array:

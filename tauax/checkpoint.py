@@ -9,6 +9,7 @@ import numpy as np
 from tauax import _archive
 from tauax._checks import fault
 from tauax._digest import digest
+from tauax._replacing import check_place
 from tauax._scan import Run
 
 _KIND = "run"
@@ -19,6 +20,7 @@ class RunFile:
     """The file of one run. It names what was asked for, so that no other run goes on from it."""
 
     def __init__(self, path: Path, arguments: tuple):
+        check_place(path)
         _check_reachable(arguments)
         self.path = path
         self.digests = {
@@ -30,13 +32,11 @@ class RunFile:
         try:
             header, arrays = _archive.read(self.path, _KIND)
         except FileNotFoundError:
-            if not self.path.parent.is_dir():
-                raise
             return fresh
         other = [name for name in _ARGUMENTS if header["arguments"].get(name) != self.digests[name]]
         if other:
             raise fault(
-                f"{self.path}, which holds a run with another {' and another '.join(other)}",
+                f"{self.path}, which holds another run: not the same {' and '.join(other)}",
                 "the run that is asked for",
                 "choose another path, or remove the file to begin anew",
             )

@@ -13,8 +13,8 @@ from tauax.couplings.base import Norm
 _LOG = logging.getLogger("tauax")
 
 # Nanoseconds per oscillator and step, from `python -m benchmarks` on two x86-64 cores.
-_PER_COLUMN, _DENSE_BASE = 0.035, 3.0
-_PER_EDGE, _SPARSE_BASE = 1.2, 1.0
+_PER_COLUMN, _DENSE_BASE = 0.032, 6.0
+_PER_EDGE, _SPARSE_BASE = 0.75, 3.0
 
 
 def coupling_from(

@@ -24,8 +24,16 @@ def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """The devices to divide members among, for `tx.init(..., mesh=...)`; by default all there are.
 
     With several processes under `jax.distributed`, those of all processes.
+
+    **Raises:** `ValueError` for what is not a list of devices.
     """
     chosen = np.asarray(jax.devices() if devices is None else devices)
+    if chosen.size == 0 or not all(isinstance(one, jax.Device) for one in chosen.flat):
+        raise fault(
+            f"devices={devices!r}",
+            "a list of devices of jax",
+            "take some of them by tx.device_mesh(jax.devices()[:2]), or all by tx.device_mesh()",
+        )
     return Mesh(chosen.reshape(-1), (MEMBER,), axis_types=(AxisType.Auto,))
 
 

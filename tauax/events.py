@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from tauax._checks import check_instance, check_numbers, fault
-from tauax._types import FINITE, NONNEGATIVE, MemberKey, Phase, Torque, numeric
+from tauax._types import FINITE, TIMES, MemberKey, Phase, Torque, numeric
 from tauax.batch import Varied
 from tauax.clock import Moment
 from tauax.drives.base import check_times
@@ -31,13 +31,13 @@ class Change(eqx.Module):
     """
 
     where: Callable = eqx.field(static=True)
-    times: Array = eqx.field(converter=numeric, metadata=NONNEGATIVE)
+    times: Array = eqx.field(converter=numeric, metadata=TIMES)
     values: Array = eqx.field(converter=numeric, metadata=FINITE)
     index: Any = None
 
     def __check_init__(self) -> None:
-        check_numbers(self)
         check_times("Change.times", self.times)
+        check_numbers(self)
         if self.values.ndim == 0 or self.values.shape[0] != self.times.shape[0]:
             raise fault(
                 f"Change.values of shape {self.values.shape} for {self.times.shape[0]} times",
@@ -54,7 +54,7 @@ class Replacement(eqx.Module):
     element, or None where the whole leaf is replaced.
     """
 
-    times: Array
+    times: Array = eqx.field(metadata=TIMES)
     values: Array
     index: Array | None
     successor: Array | None
@@ -88,6 +88,13 @@ class Scheduled(AbstractSystem):
 
     system: AbstractSystem  # first, so that its leaves keep their positions
     changes: tuple[Replacement, ...]
+
+    def check_values(self) -> None:
+        """Raise for a value that its leaf may not hold."""
+        leaves, structure = jax.tree.flatten(self.system)
+        for change in self.changes:
+            changed = [*leaves[: change.leaf], change.values, *leaves[change.leaf + 1 :]]
+            check_numbers(structure.unflatten(changed))
 
     def __getitem__(self, name: str) -> Replacement:
         return {change.name: change for change in self.changes}[name]

@@ -80,9 +80,11 @@ def label(
         record: tuple[str, ...] = ()
         if isinstance(result, TraceResult):
             record = (f"{monitor}_time",)
+            _check_axis(record[0], batch)
             named[record[0]] = Variable(record, np.asarray(result.time))
         for axis, values in result.coordinates().items():
             array = np.asarray(values)
+            _check_axis(f"{monitor}_{axis}", batch)
             own = (*batch[: array.ndim - 1], f"{monitor}_{axis}")
             named[own[-1]] = Variable(own, array)
         last = result.axes()
@@ -250,6 +252,15 @@ def _readout_axes(monitor: str, shape: Sequence[int], oscillators: int) -> tuple
     if tuple(shape) == (oscillators,):
         return (OSCILLATOR,)
     return tuple(f"{monitor}_{position}" for position in range(len(shape)))
+
+
+def _check_axis(name: str, batch: Sequence[str]) -> None:
+    if name in batch:
+        raise fault(
+            f"{name!r} as the name of an axis of the grid and of a monitor",
+            "different names",
+            "rename the axis or the monitor",
+        )
 
 
 def _check_names(coordinates: Mapping, variables: Mapping) -> None:

@@ -47,8 +47,8 @@ class Solution(eqx.Module):
         """
         if not _same(self.specification, later.specification):
             raise fault(
-                f"a later run with monitors {later.specification}",
-                f"the monitors of this one, {self.specification}",
+                f"a later run with the monitors {_text(later.specification)}",
+                f"those of this one, {_text(self.specification)}",
                 "pass the same monitors= to both runs",
             )
         if is_concrete(later.begin) and is_concrete(self.state.step):
@@ -77,7 +77,7 @@ class Solution(eqx.Module):
         """
         bare = replace(self, specification={})
         header = {
-            "monitors": digest(self.specification),
+            "monitors": _digests(self.specification),
             "axes": list(self.state.axes),
             "shape": list(self.state.phase.shape),
             "dtype": self.state.phase.dtype.name,
@@ -98,10 +98,12 @@ class Solution(eqx.Module):
         """
         header, arrays = _archive.read(Path(path), _KIND)
         specification = dict(monitors or {})
-        if header["monitors"] != digest(specification):
+        saved, given = header["monitors"], _digests(specification)
+        if saved != given:
+            same = [name for name in saved if saved[name] == given.get(name)]
             raise fault(
-                f"{path}, a solution with other monitors",
-                f"the monitors {list(specification)}",
+                f"{path} with the monitors {list(given)}, of which {same or 'none'} fit",
+                f"the monitors of the run, {list(saved)}, with its numbers",
                 "pass the same monitors= as the run had",
             )
         if header["dtype"] != jax.dtypes.canonicalize_dtype(header["dtype"]).name:
@@ -162,6 +164,15 @@ class Solution(eqx.Module):
         """The results with a name for every axis."""
         size = self.state.phase.shape[-1]
         return export.label(self.state.axes, size, self.status, self.coordinates, self.monitors)
+
+
+def _digests(monitors: Mapping[str, Any]) -> dict[str, str]:
+    return {name: digest(monitor) for name, monitor in monitors.items()}
+
+
+def _text(monitors: Mapping[str, AbstractMonitor]) -> str:
+    """The monitors with their numbers."""
+    return eqx.tree_pformat(dict(monitors), width=10_000, short_arrays=False)
 
 
 def _same(monitors: Mapping[str, AbstractMonitor], others: Mapping[str, AbstractMonitor]) -> bool:

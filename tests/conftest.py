@@ -1,5 +1,7 @@
 """Shared fixtures: 64-bit mode for one test, and the kernel's shape annotations checked."""
 
+import gc
+
 import jax
 import jaxtyping
 import pytest
@@ -14,3 +16,11 @@ def x64():
     """64-bit mode inside one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Thousands of compiled programs take gigabytes, and no module needs those of another."""
+    yield
+    jax.clear_caches()
+    gc.collect()

@@ -340,7 +340,7 @@ CASES = [
     ("every float", lambda: tx.Rotations(every=1.0), TypeError, ["every=1.0", "an integer ≥ 1"]),
     ("after negative", lambda: tx.Trace(tx.phase, after=-1), ValueError, ["after=-1", "≥ 0"]),
     ("other monitors later", other_monitors, ValueError,
-     ["a later run with monitors", "the monitors of this one", "monitors="]),
+     ["a later run with the monitors", "those of this one", "monitors="]),
     ("chunk 0", lambda: chunks(chunk=0), ValueError, ["chunk=0", "≥ 1"]),
 ]  # fmt: skip
 

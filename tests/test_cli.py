@@ -204,6 +204,13 @@ def test_run_says_what_it_would_do(small, capsys):
     assert [path.name for path in small.iterdir()] == ["small.toml"]
 
 
+def test_a_dry_run_finds_what_does_not_fit(small, capsys):
+    wrong = '\n[monitors.c]\nkind = "covariance"\nreadout = "coherence"\n'
+    (small / "small.toml").write_text(SMALL + wrong)
+    assert cli.main(["run", "small.toml", "--dry-run"]) == 1
+    assert re.search(r"small\.toml:\d+: got a readout of shape \(\)", capsys.readouterr().err)
+
+
 def test_run_shows_the_whole_description(small, capsys):
     assert cli.main(["run", "small.toml", "--show", "--key", "9"]) == 0
     assert "\nkey = 9\n" in capsys.readouterr().out

@@ -239,14 +239,12 @@ def outcomes(selection: str) -> dict[str, str]:
     return answer(child(selection, devices=DEVICES))
 
 
-@pytest.mark.xdist_group("quick")  # one process answers for all
 @pytest.mark.parametrize("case", QUICK)
 def test_sharded_is_single(case):
     assert outcomes("quick")[case] == "passed"
 
 
 @pytest.mark.slow  # twenty programs, each compiled for one device and for four
-@pytest.mark.xdist_group("thorough")
 @pytest.mark.parametrize("case", THOROUGH)
 def test_sharded_is_single_for_every_part(case):
     assert outcomes("thorough")[case] == "passed"
@@ -261,6 +259,12 @@ def test_refused_meshes():
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             tx.init(system, key=jax.random.key(SEED), members=members, mesh=mesh)
+
+
+@pytest.mark.parametrize("devices", [2, [], ["cpu"]])
+def test_what_is_no_list_of_devices(devices):
+    with pytest.raises(ValueError, match=r"got devices=.*; expected a list of devices.*\[:2\]"):
+        tx.device_mesh(devices)
 
 
 # Several processes

@@ -261,6 +261,12 @@ def change(times, values, where=strength, **options):
     return tx.scheduled(plain(), {"one": tx.Change(where, times, values, **options)})
 
 
+def varied(leaf, values):
+    """The times or the values of a change of the noise along an axis."""
+    model = change([1.0, 2.0], [0.1, 0.2], intensity)
+    return tx.vary(model, {"axis": (lambda m: getattr(m["one"], leaf), values)})
+
+
 def twice():
     once = tx.scheduled(plain(), single(strength, [1.0]))
     return tx.scheduled(once, single(lag, [1.0]))
@@ -305,6 +311,11 @@ CASES = [
      ["a where that selects str"]),
     ("where two", lambda: change([1.0], [0.0], lambda m: (strength(m), lag(m))), ValueError,
      ["2 leaves", "'one'", "a change of its own"]),
+    ("varied out of order", lambda: varied("times", [[1.0, 2.0], [2.0, 1.0]]), ValueError,
+     ["Replacement.times out of order", "2.0 is followed by 1.0", "sort"]),
+    ("varied times nan", lambda: varied("times", [[1.0, np.nan]]), ValueError, ["[0, 1] = nan"]),
+    ("varied outside of the domain", lambda: varied("values", [[0.1, -0.2]]), ValueError,
+     ["WhiteNoise.intensity[0, 1] = -0.2", "≥ 0"]),
     ("name twice", twice, ValueError, ["'one' again", "a name of its own"]),
     ("no mapping", lambda: tx.scheduled(plain(), [1]), TypeError, ["changes=[1]", "tx.Change"]),
     ("no change", lambda: tx.scheduled(plain(), {"one": 1.0}), TypeError,

@@ -193,8 +193,8 @@ def test_another_run_is_refused(other, begun, tmp_path):
     }
     if other == "model and another dt":
         asked["state"] = tx.init(asked["model"], key=KEY, members=3)
-        other = "model and another state and another dt"
-    message = f"got {path}, which holds a run with another {other}; expected the run that is asked"
+        other = "model and state and dt"
+    message = f"got {path}, which holds another run: not the same {other}; expected the run that"
     with pytest.raises(ValueError, match=message):
         tx.iterate(**asked, chunk=7, path=path)
     assert path.read_bytes() == begun
@@ -367,8 +367,16 @@ def test_loaded_with_other_arguments(tmp_path):
     path = tmp_path / "sol.npz"
     whole().save(path)
     for system, monitors, message in (
-        (grid(), {"r": tx.Moments(tx.coherence)}, r"other monitors; expected the monitors \['r'\]"),
-        (grid(), None, r"other monitors; expected the monitors \[\]. Fix: pass the same"),
+        (
+            grid(),
+            {"r": tx.Moments(tx.coherence)},
+            r"\['r'\], of which none fit; expected the mon",
+        ),
+        (
+            grid(),
+            None,
+            r"the monitors \[\], of which none fit; .*'trace_thin'.*. Fix: pass the same",
+        ),
         (model(size=5), SOME, "of 12 oscillators in float32; expected 5 oscillators"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -329,7 +329,8 @@ def _check_once(target: np.ndarray, source: np.ndarray, size: int) -> None:
         raise fault(
             f"the edge from {twice[1]} to {twice[0]} {counts[first]} times",
             "every edge once",
-            "add the weights of equal edges first: tx.Sparse.from_scipy does",
+            "add the weights of equal edges first, as tx.Sparse.from_scipy does; a graph with "
+            "parallel edges goes through networkx.to_scipy_sparse_array(graph).T",
         )
 
 

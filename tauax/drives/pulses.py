@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_instance, check_numbers, check_per_oscillator, check_shape, fault
-from tauax._types import FINITE, NONNEGATIVE, POSITIVE, Phase, Torque, numeric
+from tauax._types import FINITE, NONNEGATIVE, POSITIVE, TIMES, Phase, Torque, numeric
 from tauax.clock import Moment
 from tauax.drives.base import AbstractDrive, check_times, elapsed
 from tauax.numerics import cycles
@@ -88,12 +88,12 @@ class Kicks(AbstractDrive):
     another number.
     """
 
-    times: Array = eqx.field(converter=numeric, metadata=NONNEGATIVE)
+    times: Array = eqx.field(converter=numeric, metadata=TIMES)
     sizes: Array = eqx.field(converter=numeric, metadata=FINITE)
 
     def __check_init__(self) -> None:
-        check_numbers(self)
         check_times("Kicks.times", self.times)
+        check_numbers(self)
         if self.sizes.ndim not in (1, 2) or self.sizes.shape[0] != self.times.shape[0]:
             count = self.times.shape[0]
             raise fault(

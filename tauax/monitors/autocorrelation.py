@@ -74,7 +74,7 @@ def _lags(lags) -> tuple[int, ...]:
         raise fault(
             f"lags={lags!r}", "a sequence of numbers of records", "pass for example lags=(1, 2, 4)"
         )
-    return tuple(check_count("a lag", lag, 0) for lag in found)
+    return tuple(check_count("lag", lag, 0) for lag in found)
 
 
 class Autocorrelation(AbstractMonitor):

@@ -64,15 +64,15 @@ def setup(source: Source, run: schema.Run) -> Setup:
         with _at(source, ("frequency", "draw")):
             sets = _frequency(source, run, None, model.size, frequency_key, run.members)
             model = per_member(model, lambda m: m.frequency, sets)
-    steps = total_steps(run)
+    steps, state = total_steps(run), _state(source, run, model, phase_key)
     return Setup(
         model=model,
-        state=_state(source, run, model, phase_key),
+        state=state,
         dt=run.dt,
         steps=steps,
         chunk=run.chunk or _chunk(steps),
         stepper=_STEPPERS[run.stepper](),
-        monitors={name: _monitor(source, name, one) for name, one in run.monitors.items()},
+        monitors=_monitors(source, run, model, state, steps),
         coordinates=coordinates,
     )
 
@@ -296,9 +296,19 @@ _PHASES: Mapping[type, Callable] = {
 }
 
 
-def _monitor(source: Source, name: str, given: schema.Monitor) -> AbstractMonitor:
-    with _at(source, ("monitors", name)):
-        return _MONITORS[given.kind](given)
+def _monitors(source: Source, run: schema.Run, model, state: State, steps: int):
+    """The monitors by name, each found to suit the model."""
+    made = {}
+    for name, given in run.monitors.items():
+        with _at(source, ("monitors", name)):
+            monitor = made[name] = _MONITORS[given.kind](given)
+            records = monitor.records(steps)
+            jax.eval_shape(partial(_begun, monitor, records), model, state)
+    return made
+
+
+def _begun(monitor: AbstractMonitor, records: int, model, state: State) -> Any:
+    return monitor.init(model, state, records)
 
 
 def _reading(kind: Callable, *names: str) -> Callable:

@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from textwrap import wrap
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from tauax.runs.reader import describe, hints, kinds
+from tauax.runs.reader import describe, hints, kinds, named
 from tauax.runs.schema import Run
 
 _WIDTH = 100
@@ -31,30 +31,22 @@ def toml(run: Run) -> str:
     return "\n".join(_toml_table(plain(run), ())).strip() + "\n"
 
 
-def _section(title: str, kind: type) -> Iterator[str]:
+def _section(title: str, kind: type, path: tuple[str, ...] = ()) -> Iterator[str]:
     yield title
     yield f"  {inspect.getdoc(kind)}"
     inner = []
     for one in fields(kind):
         hint = hints(kind)[one.name]
-        tables = kinds(hint) or _named(hint)
+        tables = kinds(hint) or named(hint)
         yield from _key(one, hint)
         if tables:
-            name = f"{one.name}.NAME" if _named(hint) else one.name
+            name = (*path, one.name, "NAME") if named(hint) else (*path, one.name)
             inner.append((name, tables))
     yield ""
     for name, tables in inner:
         for table in tables:
             own = f'kind = "{table.kind}"' if hasattr(table, "kind") else ""
-            yield from _section(f"[{name}] {own}".rstrip(), table)
-
-
-def _named(hint: Any) -> tuple[type, ...]:
-    """The tables in a table of named tables."""
-    for option in (hint, *get_args(hint)):
-        if get_origin(option) is dict:
-            return kinds(get_args(option)[1])
-    return ()
+            yield from _section(f"[{'.'.join(name)}] {own}".rstrip(), table, name)
 
 
 def _key(one: Field, hint: Any) -> Iterator[str]:

@@ -49,6 +49,14 @@ def kinds(hint: Any) -> tuple[type, ...]:
     return tuple(one for one in options if is_dataclass(one) and isinstance(one, type))
 
 
+def named(hint: Any) -> tuple[type, ...]:
+    """The tables in a table of named tables."""
+    for option in (hint, *get_args(hint)):
+        if get_origin(option) is dict:
+            return kinds(get_args(option)[1])
+    return ()
+
+
 def describe(hint: Any) -> str:
     """What a value must be, in words."""
     if hint in _NAMES:
@@ -87,7 +95,10 @@ def _table(source: Source, kind: type, table: Mapping[str, Any], path: KeyPath) 
             given[name] = _value(source, hint, table[name], here, one)
         elif one.default is MISSING:
             what = f"{name}, {describe(hint)}: {one.metadata['help']}"
-            fix = f"add [{'.'.join(map(str, here))}]" if kinds(hint) else f"add {name} = ..."
+            place = ".".join(map(str, here))
+            fix = f"add [{place}]" if kinds(hint) else f"add {name} = ..."
+            if named(hint):
+                fix = f'add [{place}.NAME], such as [{place}.r] with kind = "moments"'
             raise source.fault(path, f"no {name!r} {_where(path, kind)}", what, fix)
     return kind(**given)
 

@@ -91,7 +91,9 @@ def unfinished(source: Source, description: Run, folder: Path) -> Path:
 def summary(source: Source, description: Run) -> list[tuple[str, str]]:
     """What would be run, in words."""
     steps, grid = total_steps(description), grid_size(description)
+    check_extras(description.output)
     made = setup(source, description)
+    _check_plot(source, description, made)
     axes = [f"{name} {len(values)}" for name, values in made.coordinates.items()]
     return [
         ("run", f"{source.name}: {description.title}" if description.title else source.name),
