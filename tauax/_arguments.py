@@ -56,6 +56,7 @@ def check_run(model, state, dt, stepper, monitors) -> dict[str, AbstractMonitor]
     check_instance("state", state, State, "pass the result of tx.init(model, key=...)")
     check_instance("stepper", stepper, AbstractStepper, "pass for example tx.Euler() or tx.Heun()")
     check_dt(dt)
+    model.check_dt(dt)
     _check_state(model, state)
     if model.noise is not None and not stepper.noisy:
         raise fault(
@@ -97,7 +98,7 @@ def _check_state(model, state: State) -> None:
                 f"an axis {axis.name!r} of {axis.size}",
                 "make the state with tx.init from this model",
             )
-    if model.noise is not None and model.noise.needs_key and state.key is None:
+    if model.needs_key and state.key is None:
         raise key_missing("the model has noise and the state was made without one")
 
 

@@ -59,7 +59,7 @@ def _begin(model, noise_key, phase_key, phase, sizes: tuple[tuple[str, int], ...
         drawing = replace(state, key=phase_key)
         phase = over_batch(lambda system, one: system.initial_phase(one.key), model, drawing)
     phase = wrap(jnp.broadcast_to(phase, state.phase.shape).astype(model.dtype))
-    return placed(replace(state, phase=phase, mesh=mesh))
+    return placed(replace(_scan.prepared(model, replace(state, phase=phase)), mesh=mesh))
 
 
 @jax.jit

@@ -10,38 +10,47 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax._checks import fault
 from tauax._types import Phase, Step, Torque
 from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
+from tauax.numerics import cycles
 from tauax.numerics.circular import wrap
-from tauax.numerics.fusion import isolated, materialised, materialised_pair
+from tauax.numerics.fusion import isolated, materialised, materialised_pair, product
 from tauax.state import State
 from tauax.steppers import AbstractStepper
 from tauax.systems.base import AbstractSystem
 
 Monitors = Mapping[str, AbstractMonitor]
+_Phases = tuple[Phase, Array | None]
 
 
 def step_once(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later, for any batch."""
+    _check(model, state)
     return undoubled(_advance(model, doubled(state), stepper))
 
 
 def _advance(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later."""
 
-    def phases(phase: Phase) -> Phase:
-        before = replace(state, phase=phase)
+    def phases(words: _Phases) -> _Phases:
+        before = replace(state, phase=words[0], low=words[1])
         return over_batch(partial(_next_phase, stepper), model, before)
 
-    phase = isolated(phases, state.phase, state.step)
-    return replace(state, step=state.step + 1, phase=phase)
+    phase, low = isolated(phases, (state.phase, state.low), state.step)
+    buffers = over_batch(_next_buffers, model, state)
+    return replace(state, step=state.step + 1, phase=phase, low=low, buffers=buffers, shared=None)
 
 
-def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> Phase:
+def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> _Phases:
     """θ(t + dt) of one system: the whole simulation is this function."""
     now, several = state.now, stepper.stages > 1
     system = _cast(system, system.dtype).at(now)
+    turns = None if system.rotation is None else cycles.turns(system.rotation, state.clock.words)
+    turns = materialised(turns, state.step)
+    if turns is not None and system.turns_only:
+        return cycles.turned(state.phase, state.low, turns, jnp.zeros((), system.dtype))
     phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
     if phase is not state.phase:
         phase = wrap(phase)
@@ -51,9 +60,52 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
 
     def drift(phase: Phase, fraction: float) -> Torque:
         phase = materialised(phase, state.step) if several else phase
+        if turns is not None and fraction > 0.0:
+            phase = wrap(phase + product(turns.angle, fraction))
         return system.drift(phase, now._replace(fraction=fraction))
 
-    return wrap(stepper(drift, phase, now.dt, increment))
+    moved = stepper(drift, phase, now.dt, increment)
+    if turns is None:
+        return wrap(moved), None
+    return cycles.turned(phase, state.low, turns, moved - phase)
+
+
+def _next_buffers(system: AbstractSystem, state: State) -> Any:
+    """What one system remembers after the step."""
+    system = _cast(system, system.dtype)
+    return system.advance(state.buffers, state)
+
+
+def _shared(system: AbstractSystem, state: State) -> Any:
+    """What readouts of one system have in common, computed once and stored."""
+    found = _cast(system, system.dtype).shared(state)
+    return jax.tree.map(lambda leaf: materialised(leaf, state.step), found)
+
+
+def prepared(model, state: State) -> State:
+    """A state of given phases with all else that its system carries, before the first step."""
+
+    def rest(system: AbstractSystem, state: State) -> tuple[Array | None, Any]:
+        low = None if system.rotation is None else jnp.zeros(state.phase.shape, jnp.int32)
+        return low, _cast(system, system.dtype).first_buffers(state.phase)
+
+    low, buffers = over_batch(rest, model, state)
+    return replace(state, low=low, buffers=buffers)
+
+
+def _check(model, state: State) -> None:
+    """Raise unless the state carries what the model needs; seen once, when a program is traced."""
+    bare = replace(state, low=None, buffers=None, shared=None)
+    wanted = jax.eval_shape(partial(prepared, model), bare).own
+    found = state.own._replace(shared=None)
+    leaves, others = (jax.tree.leaves(own) for own in (found, wanted))
+    alike = jax.tree.structure(found) == jax.tree.structure(wanted)
+    if not alike or any(x.shape != y.shape for x, y in zip(leaves, others, strict=True)):
+        raise fault(
+            "a state of another model, which remembers other things beside the phases",
+            "a state of this model",
+            "make the state with tx.init from this model",
+        )
 
 
 def _increment(stepper: AbstractStepper, system: AbstractSystem, state: State) -> Any:
@@ -80,6 +132,7 @@ class Run(eqx.Module):
 
 def start(model, state: State, steps: int, monitors: Monitors) -> Run:
     """A run of `steps` steps before the first of them."""
+    _check(model, state)
     accumulators = {
         name: monitor.init(model, state, monitor.records(steps))
         for name, monitor in monitors.items()
@@ -92,6 +145,7 @@ def advance(model, run: Run, steps: int, stepper: AbstractStepper, monitors: Mon
 
     def body(carry: tuple[State, dict[str, Any]], _: None):
         state, accumulators = carry
+        state = replace(state, shared=over_batch(_shared, model, state))
         seen, since = undoubled(state), state.step - run.begin
         accumulators = {
             name: _observe(monitor, accumulators[name], model, seen, since)

@@ -60,6 +60,20 @@ class Varied(eqx.Module):
         """The noise of the system, if any."""
         return self.system.noise
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether a run draws random numbers."""
+        return self.system.needs_key
+
+    @property
+    def random_phase(self) -> bool:
+        """Whether phases that are not given are drawn at random."""
+        return self.system.random_phase
+
+    def check_dt(self, dt: Any) -> None:
+        """Raise if steps of dt are known to be too long to make sense of."""
+        self.system.check_dt(dt)
+
     def coordinates(self) -> dict[str, Array]:
         """The values along each axis that moves one number; of zipped ones by "axis.entry"."""
         leaves = jax.tree.leaves(self.system)
@@ -129,17 +143,20 @@ def per_member(model, where: Callable, values) -> Varied:
     return _add_axis(_as_varied(model), MEMBER, ((where, values),))
 
 
-def over_batch(function: Callable, model, state: State) -> Any:
-    """`function(system, state)` of one system, mapped over all batch axes of the state."""
+def over_batch(function: Callable, model, state: State, *others: Any) -> Any:
+    """`function(system, state, *others)` of one system, mapped over all batch axes of the state.
+
+    The `others` are arrays with the batch axes first.
+    """
     system, axes = (model.system, model.axes) if isinstance(model, Varied) else (model, ())
 
-    def single(system, key, phase):
-        return function(system, State(state.step, state.clock, key, phase))
+    def single(system, own, others):
+        return function(system, State(state.step, state.clock, **own._asdict()), *others)
 
     mapped = single
     for name in reversed(state.axes):
         mapped = jax.vmap(mapped, in_axes=(_mapped_leaves(system, axes, name), 0, 0))
-    return mapped(system, state.key, state.phase)
+    return mapped(system, state.own, others)
 
 
 def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, State]:
@@ -149,9 +166,8 @@ def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, S
     for axis in axes:
         for leaf in axis.leaves:
             leaves[leaf] = leaves[leaf][index[state.axes.index(axis.name)]]
-    key = None if state.key is None else state.key[index]
-    single = State(state.step, state.clock, key, state.phase[index])
-    return structure.unflatten(leaves), single
+    own = jax.tree.map(lambda leaf: leaf[index], state.own)
+    return structure.unflatten(leaves), State(state.step, state.clock, **own._asdict())
 
 
 def doubled(state: State) -> State:
@@ -163,17 +179,17 @@ def doubled(state: State) -> State:
     """
     if math.prod(state.phase.shape[:-1]) != 1:
         return state
-    key = None if state.key is None else jnp.broadcast_to(state.key, (2, *state.key.shape))
-    phase = jnp.stack([state.phase, -state.phase])
-    return replace(state, key=key, phase=phase, axes=(_ROW, *state.axes))
+    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state.own)
+    mirrored = jnp.stack([state.phase, -state.phase])
+    return replace(state.with_own(twice._replace(phase=mirrored)), axes=(_ROW, *state.axes))
 
 
 def undoubled(state: State) -> State:
     """The batch of one that `doubled` made two rows of."""
     if state.axes[:1] != (_ROW,):
         return state
-    key = None if state.key is None else state.key[0]
-    return replace(state, key=key, phase=state.phase[0], axes=state.axes[1:])
+    first = jax.tree.map(lambda leaf: leaf[0], state.own)
+    return replace(state.with_own(first), axes=state.axes[1:])
 
 
 def _mapped_leaves(system: AbstractSystem, axes: tuple[Axis, ...], name: str):

@@ -1,6 +1,8 @@
-"""A run under way in a file: saved as a whole after each chunk, and gone on with exactly."""
+"""Work under way in a file: saved as a whole after each chunk, and gone on with exactly."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,54 +12,71 @@ from tauax import _archive
 from tauax._checks import fault
 from tauax._digest import digest
 from tauax._replacing import check_place
-from tauax._scan import Run
 
-_KIND = "run"
-_ARGUMENTS = ("model", "state", "dt", "steps", "stepper", "monitors")
+T = TypeVar("T")
 
 
-class RunFile:
-    """The file of one run. It names what was asked for, so that no other run goes on from it."""
+class Checkpoint(Generic[T]):
+    """The file of one run, or fit. It names what was asked for, so that nothing else goes on.
 
-    def __init__(self, path: Path, arguments: tuple):
+    **Arguments:** `path`; `kind`, "run" or "fit"; `asked`, all that decides how the work goes, by
+    name; `fresh`, the work as it begins.
+    """
+
+    def __init__(self, path: Path, kind: str, asked: Mapping[str, Any], fresh: T):
         check_place(path)
-        _check_reachable(arguments)
-        self.path = path
-        self.digests = {
-            name: digest(value) for name, value in zip(_ARGUMENTS, arguments, strict=True)
-        }
+        _check_reachable((asked, fresh))
+        self.path, self.kind, self.fresh = path, kind, fresh
+        self.digests = {name: digest(value) for name, value in asked.items()}
 
-    def read(self, fresh: Run) -> Run:
-        """The run as the file has it, or `fresh` where there is no file yet."""
+    def read(self) -> T:
+        """The work as the file has it, or as it begins where there is no file yet."""
         try:
-            header, arrays = _archive.read(self.path, _KIND)
+            header, arrays = _archive.read(self.path, self.kind)
         except FileNotFoundError:
-            return fresh
-        other = [name for name in _ARGUMENTS if header["arguments"].get(name) != self.digests[name]]
+            return self.fresh
+        saved = header["arguments"]
+        other = [name for name, one in self.digests.items() if saved.get(name) != one]
         if other:
             raise fault(
-                f"{self.path}, which holds another run: not the same {' and '.join(other)}",
-                "the run that is asked for",
+                f"{self.path}, which holds another {self.kind}: not the same {' and '.join(other)}",
+                f"the {self.kind} that is asked for",
                 "choose another path, or remove the file to begin anew",
             )
-        leaves, structure = jax.tree.flatten(fresh)
-        if [(a.shape, a.dtype) for a in arrays] != [(x.shape, x.dtype) for x in leaves]:
+        leaves, structure = jax.tree.flatten(self.fresh)
+        expected = [plain(leaf) for leaf in leaves]
+        if [(a.shape, a.dtype) for a in arrays] != [(x.shape, x.dtype) for x in expected]:
             raise fault(
-                f"{self.path}, whose arrays are not those of the run",
+                f"{self.path}, whose arrays are not those of the {self.kind}",
                 "arrays as this version of tauax makes them",
                 "go on with the version that wrote it, or remove the file to begin anew",
             )
-        return structure.unflatten([jnp.asarray(array) for array in arrays])
+        return structure.unflatten(map(_like, leaves, arrays))
 
-    def write(self, run: Run) -> None:
-        """Replace the file by the run as it is now."""
-        done = int(run.state.step) - int(run.begin)
-        header = {"arguments": self.digests, "steps_done": done, "steps": run.steps}
-        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(run)]
-        _archive.write(self.path, _KIND, header, arrays)
+    def write(self, work: T, progress: Mapping[str, int]) -> None:
+        """Replace the file by the work as it is now."""
+        header = {"arguments": self.digests, **progress}
+        arrays = [plain(leaf) for leaf in jax.tree.leaves(work)]
+        _archive.write(self.path, self.kind, header, arrays)
 
 
-def _check_reachable(arguments: tuple) -> None:
+def plain(leaf: jax.Array) -> np.ndarray:
+    """An array as numpy has it; of random keys their words."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
+    """The array read, of the kind of a leaf."""
+    if _is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf))
+    return jnp.asarray(array)
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _check_reachable(arguments: Any) -> None:
     arrays = (leaf for leaf in jax.tree.leaves(arguments) if isinstance(leaf, jax.Array))
     if not all(array.is_fully_addressable for array in arrays):
         raise fault(

@@ -13,33 +13,41 @@ class Clock(NamedTuple):
     """Time from the integer step: t(n) = origin + (n − since)·dt.
 
     **Attributes:** `origin`, the time in seconds at step `since`, in two words so that it stays
-    exact through changes of `dt`; `since`; `dt`, the length of the steps from there on; `before`,
-    that of the step before, 0 at the start.
+    exact through changes of `dt`; `since`; `dt`, the length of the steps from there on, and
+    `dt_low`, what float32 leaves of a whole number of microseconds: 10⁷ steps of 0.01 s are 10⁵ s;
+    `before`, the length of the step before, 0 at the start.
     """
 
     origin: tuple[Scalar, Scalar]
     since: Step
     dt: Scalar
+    dt_low: Scalar
     before: Scalar
 
     @classmethod
     def start(cls, dtype) -> "Clock":
         """Time 0 at step 0, with no dt chosen yet."""
         zero = jnp.zeros((), dtype)
-        return cls((zero, zero), jnp.zeros((), jnp.int32), zero, zero)
+        return cls((zero, zero), jnp.zeros((), jnp.int32), zero, zero, zero)
 
     def time(self, step: Step) -> Array:
         """Seconds at a step, or at each of an array of steps."""
         high, low = self.origin
-        return high + ((step - self.since).astype(self.dt.dtype) * self.dt + low)
+        count = (step - self.since).astype(self.dt.dtype)
+        return high + (count * self.dt + (count * self.dt_low + low))
+
+    @property
+    def words(self) -> cycles.Words:
+        """The length of a step, in two words."""
+        return self.dt, self.dt_low
 
     def with_dt(self, dt: Scalar, step: Step) -> "Clock":
         """The clock that goes on from `step` in steps of `dt`; unchanged if dt is."""
         same = dt == self.dt
-        now = cycles.elapsed(self.origin, self.dt, step - self.since)
+        now = cycles.elapsed(self.origin, self.words, step - self.since)
         origin = tuple(jnp.where(same, old, new) for old, new in zip(self.origin, now, strict=True))
         since, before = jnp.where(same, self.since, step), jnp.where(same, self.before, self.dt)
-        return Clock((origin[0], origin[1]), since, dt, before)
+        return Clock((origin[0], origin[1]), since, *cycles.nominal(dt), before)
 
 
 class Moment(NamedTuple):
@@ -67,7 +75,7 @@ class Moment(NamedTuple):
         """Ωt modulo 2π at Ω = `frequency` in rad/s, radians in [−π, π]; exact over 10⁹ steps."""
         fraction = jnp.asarray(self.fraction, self.dt.dtype)
         steps = self.step - self.clock.since
-        return cycles.angle(frequency, self.dt, steps, fraction, self.clock.origin)
+        return cycles.angle(frequency, self.clock.words, steps, fraction, self.clock.origin)
 
     @property
     def before(self) -> Scalar:

@@ -189,9 +189,9 @@ def _specification(axis: int) -> PartitionSpec:
 
 
 def _state_axes(state: State) -> Any:
-    """The member axis of each leaf of a state: the last of the batch axes of phase and key."""
+    """The member axis of each leaf of a state: the last of the batch axes of what is its own."""
     axis = len(state.axes) - 1
-    own = (id(state.key), id(state.phase))
+    own = {id(leaf) for leaf in jax.tree.leaves(state.own)}
     return jax.tree.map(lambda leaf: axis if id(leaf) in own else _NONE, state)
 
 

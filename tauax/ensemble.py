@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from jax.sharding import Mesh
 
-from tauax import _programs, checkpoint
+from tauax import _programs
 from tauax._arguments import (
     batch_sizes,
     check_last_step,
@@ -19,6 +19,7 @@ from tauax._arguments import (
 from tauax._checks import check_count, check_instance, is_concrete, typed_key
 from tauax._scan import Run
 from tauax.batch import Varied, pick
+from tauax.checkpoint import Checkpoint
 from tauax.devices import checked_mesh, gathered
 from tauax.memory import check_room, in_parts, out_of_memory
 from tauax.monitors.base import AbstractMonitor
@@ -58,9 +59,9 @@ def init(
     check_instance("model", model, AbstractSystem | Varied, "pass tx.PhaseOscillators(...)")
     sizes = batch_sizes(model, members)
     if key is None:
-        if phase is None:
+        if phase is None and model.random_phase:
             raise key_missing("the initial phases are drawn at random")
-        if model.noise is not None and model.noise.needs_key:
+        if model.needs_key:
             raise key_missing("the model has noise")
     else:
         key = typed_key(key)
@@ -163,8 +164,16 @@ def iterate(
         run = _programs.start(*arguments)
     file = None
     if path is not None:
-        file = checkpoint.RunFile(Path(path), (model, state, seconds, steps, stepper, monitors))
-        run = file.read(run)
+        asked = {
+            "model": model,
+            "state": state,
+            "dt": seconds,
+            "steps": steps,
+            "stepper": stepper,
+            "monitors": monitors,
+        }
+        file = Checkpoint(Path(path), "run", asked, run)
+        run = file.read()
     return _chunks(model, run, chunk, stepper, monitors, file, throw)
 
 
@@ -183,7 +192,7 @@ def _chunks(model, run: Run, chunk, stepper, monitors, file, throw: bool) -> Ite
                 seconds = run.state.clock.dt
                 _raise_not_finite(model, before, seconds, length, stepper, solution)
         if file is not None:
-            file.write(run)
+            file.write(run, {"steps_done": done, "steps": run.steps})
         yield solution
 
 

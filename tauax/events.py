@@ -15,8 +15,10 @@ from tauax.batch import Varied
 from tauax.clock import Moment
 from tauax.drives.base import check_times
 from tauax.noise import AbstractNoise
+from tauax.numerics.cycles import Words
 from tauax.numerics.fusion import materialised
 from tauax.selection import select
+from tauax.state import State
 from tauax.systems.base import AbstractSystem
 
 
@@ -111,14 +113,38 @@ class Scheduled(AbstractSystem):
     def dtype(self):
         return self.system.dtype
 
-    def initial_phase(self, key: MemberKey) -> Phase:
+    @property
+    def needs_key(self) -> bool:
+        return self.system.needs_key
+
+    @property
+    def random_phase(self) -> bool:
+        return self.system.random_phase
+
+    @property
+    def rotation(self) -> Words | None:
+        return self.system.rotation
+
+    def check_dt(self, dt: Any) -> None:
+        self.system.check_dt(dt)
+
+    def initial_phase(self, key: MemberKey | None) -> Phase:
         return self.system.initial_phase(key)
+
+    def shared(self, state: State) -> Any:
+        return self.at(state.now).shared(state)
+
+    def first_buffers(self, phase: Phase) -> Any:
+        return self.system.first_buffers(phase)
 
     def drift(self, phase: Phase, moment: Moment) -> Torque:
         return self.at(moment).drift(phase, moment)
 
     def jump(self, phase: Phase, moment: Moment) -> Phase:
         return self.at(moment).jump(phase, moment)
+
+    def advance(self, buffers: Any, state: State) -> Any:
+        return self.at(state.now).advance(buffers, state)
 
     def at(self, moment: Moment) -> AbstractSystem:
         leaves, structure = jax.tree.flatten(self.system)

@@ -32,6 +32,12 @@ def select(model: Any, where: Callable) -> int | tuple[int, ...]:
                 "a numeric leaf",
                 "select a whole array such as m.coupling.strength, not a part or a static field",
             )
+        if not hasattr(leaves[mark.leaf], "dtype"):
+            raise fault(
+                f"a where that selects a {type(leaves[mark.leaf]).__name__}",
+                "an array",
+                "make it an array in the model: eqx.field(converter=jnp.asarray)",
+            )
         if not jnp.issubdtype(leaves[mark.leaf].dtype, jnp.floating):
             raise fault(
                 "a where that selects whole numbers",

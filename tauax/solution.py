@@ -14,6 +14,7 @@ from jaxtyping import Array, Int
 from tauax import _archive, export
 from tauax._checks import fault, is_concrete
 from tauax._digest import digest
+from tauax._scan import prepared
 from tauax._types import Step
 from tauax.clock import Clock
 from tauax.devices import gathered
@@ -194,7 +195,9 @@ def _outline(model, monitors: Mapping[str, AbstractMonitor], header: Mapping[str
         shape, dtype = tuple(header["shape"]), header["dtype"]
         key = jnp.zeros((*shape[:-1], 2), jnp.uint32) if header["keyed"] else None
         step = jnp.zeros((), jnp.int32)
-        state = State(step, Clock.start(dtype), key, jnp.zeros(shape, dtype), tuple(header["axes"]))
+        phase = jnp.zeros(shape, dtype)
+        state = State(step, Clock.start(dtype), key, phase, axes=tuple(header["axes"]))
+        state = prepared(model, state)
         results = {
             name: monitor.result(monitor.init(model, state, 1), state)
             for name, monitor in monitors.items()

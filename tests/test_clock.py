@@ -22,8 +22,18 @@ def exact(x) -> Fraction:
     return Fraction(float(x))
 
 
+def both(words) -> Fraction:
+    """Two words as the number they stand for."""
+    return exact(words[0]) + exact(words[1])
+
+
+def meant(x: float) -> Fraction:
+    """What a float32 made of `x` is taken for: a whole number of microseconds, or as stored."""
+    return both(cycles.nominal(jnp.float32(x)))
+
+
 def exact_turns(frequency, dt, steps, fraction, origin) -> Fraction:
-    time = exact(origin[0]) + exact(origin[1]) + (int(steps) + exact(fraction)) * exact(dt)
+    time = both(origin) + (int(steps) + exact(fraction)) * both(dt)
     return exact(frequency) * time / (2 * PI)
 
 
@@ -48,11 +58,12 @@ def draw(count):
     fraction = random.choice([0.0, 0.5, 0.75, 1.0], count).astype(np.float32)
     start = (10.0 ** random.uniform(-3, 6, count)).astype(np.float32)
     start[:: count // 7] = 0.0
-    rest = (start * random.uniform(-3e-8, 3e-8, count)).astype(np.float32)
-    return frequency, dt, steps, fraction, (start, rest)
+    rest, low = ((x * random.uniform(-3e-8, 3e-8, count)).astype(np.float32) for x in (start, dt))
+    low[:: count // 5] = 0.0
+    return frequency, (dt, low), steps, fraction, (start, rest)
 
 
-CORNERS = [  # frequency, dt, steps, fraction, origin
+CORNERS = [  # frequency, dt and its low word as `nominal` has it, steps, fraction, origin
     (0.0, 0.01, 10**9, 0.5, (0.0, 0.0)),
     (2 * math.pi, 1.0, 2**31 - 1, 1.0, (0.0, 0.0)),
     (2 * math.pi * 10, 0.001, 10**9, 0.0, (0.0, 0.0)),
@@ -64,6 +75,8 @@ CORNERS = [  # frequency, dt, steps, fraction, origin
     (1e-6, 1e-6, 2**31 - 1, 0.5, (0.0, 0.0)),
     (1e4, 1e-5, 65535, 1.0, (0.0, 0.0)),
     (1e4, 1e-5, 65536, 0.0, (0.0, 0.0)),
+    (2 * math.pi * 10, 0.01, 10**7, 0.0, (0.0, 0.0)),
+    (2 * math.pi * 10, 1 / 3, 10**9, 0.5, (0.0, 0.0)),
 ]
 
 
@@ -71,8 +84,9 @@ def stack(rows):
     """One array per argument."""
     frequency, dt, steps, fraction, origin = zip(*rows, strict=True)
     single = [np.asarray(x, np.float32) for x in (frequency, dt, fraction)]
+    words = tuple(map(np.asarray, cycles.nominal(jnp.asarray(single[1]))))
     origins = tuple(np.asarray(x, np.float32) for x in zip(*origin, strict=True))
-    return single[0], single[1], np.asarray(steps, np.int32), single[2], origins
+    return single[0], words, np.asarray(steps, np.int32), single[2], origins
 
 
 @pytest.mark.parametrize("rows", [draw(3000), stack(CORNERS)], ids=["random", "corners"])
@@ -81,8 +95,8 @@ def test_angles_are_exact_over_a_billion_steps(rows):
     frequency, dt, steps, fraction, origin = rows
     assert (np.abs(found) <= np.float32(math.pi)).all()
     for index, one in enumerate(found):
-        start = (origin[0][index], origin[1][index])
-        point = (frequency[index], dt[index], steps[index], fraction[index], start)
+        step, start = ((words[0][index], words[1][index]) for words in (dt, origin))
+        point = (frequency[index], step, steps[index], fraction[index], start)
         turns = exact_turns(*point)
         # The documented bound: 5e-7 rad and 1.5e-14 of the angle passed.
         assert excess(one, turns) <= 1, (point, float(turns))
@@ -90,6 +104,7 @@ def test_angles_are_exact_over_a_billion_steps(rows):
 
 def test_angles_in_float64(x64):
     rows = draw(300)
+    rows = (rows[0], (rows[1][0], np.zeros_like(rows[1][1])), *rows[2:])  # one word is enough
     wide = jax.tree.map(lambda x: jnp.asarray(x, float) if x.dtype == np.float32 else x, rows)
     for index, one in enumerate(np.asarray(angles(*wide))):
         point = jax.tree.map(lambda x, index=index: x[index], wide)
@@ -102,7 +117,7 @@ def test_derivatives_are_finite_differences(x64):
 
     def angle(frequency, dt, fraction, start):
         origin = (start, 1e-9 * start)
-        return cycles.angle(frequency, dt, jnp.int32(1234), fraction, origin)
+        return cycles.angle(frequency, cycles.nominal(dt), jnp.int32(1234), fraction, origin)
 
     slopes = jax.grad(angle, argnums=(0, 1, 2, 3))(*point)
     single = jax.grad(angle)(*(jnp.asarray(x, jnp.float32) for x in point))
@@ -126,15 +141,38 @@ def test_a_clock_stays_exact_through_changes_of_dt():
     clock, step, time = Clock.start(jnp.float32), 0, Fraction(0)
     turn = jax.jit(Clock.with_dt)
     for _ in range(40):
-        dt = np.float32(10.0 ** random.uniform(-4, 0))
+        dt = 10.0 ** random.uniform(-4, 0)
+        dt = np.float32(round(dt, 4) or dt if random.random() < 0.5 else dt)
         clock = turn(clock, dt, jnp.int32(step))
         length = int(10.0 ** random.uniform(0, 7))
-        step, time = step + length, time + length * exact(dt)
-        whole = cycles.elapsed(clock.origin, clock.dt, jnp.int32(length))
+        step, time = step + length, time + length * both(clock.words)
+        whole = cycles.elapsed(clock.origin, clock.words, jnp.int32(length))
         # Two words of 24 digits: each of at most 40 additions rounds to one in 2⁴⁷.
-        assert abs(exact(whole[0]) + exact(whole[1]) - time) <= 40 * time / 2**47
+        assert abs(both(whole) - time) <= 40 * time / 2**47
         # As one number it is rounded once or twice.
         assert clock.time(jnp.int32(step)) == pytest.approx(float(time), rel=1.8e-7)
+
+
+def test_ten_million_steps_of_a_hundredth_are_a_hundred_thousand_seconds():
+    clock = Clock.start(jnp.float32).with_dt(jnp.float32(0.01), jnp.int32(0))
+    assert float(clock.time(jnp.int32(10**7))) == 1e5  # 0.01 as float32 makes 99999.998
+    later = clock.with_dt(jnp.float32(0.25), jnp.int32(10**7))
+    assert abs(both(later.origin) - 10**5) < Fraction(1, 10**8)
+    # 10 Hz has made whole turns by then, to the documented 5e-7 rad and what the float32 of 20π is
+    # off by: 62.831852 rad/s for 62.8318531.
+    frequency = jnp.float32(20 * math.pi)
+    found = float(Moment(clock, jnp.int32(10**7)).angle(frequency))
+    wanted = float((exact(frequency) - 20 * PI) * 10**5)
+    assert found == pytest.approx(wanted, abs=5e-7 + 1.5e-14 * 6.3e6)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_a_change_to_a_dt_that_rounds_the_same_is_none(fraction):
+    """dt is compared as it is stored; its low word follows from it."""
+    clock = Clock.start(jnp.float32).with_dt(jnp.float32(0.01), jnp.int32(3))
+    again = clock.with_dt(jnp.float32(0.01 + fraction * 1e-10), jnp.int32(8))
+    assert int(again.since) == 3
+    assert both(again.words) == both(clock.words)
 
 
 def test_the_same_dt_changes_nothing():
@@ -149,7 +187,7 @@ def test_time_of_a_run_with_changes_of_dt():
     time = Fraction(0)
     for dt in (0.1, 0.03, 0.03, 0.007):
         state = tx.simulate(system, state, dt=dt, steps=5).state
-        time += 5 * exact(np.float32(dt))
+        time += 5 * meant(dt)
         # Two roundings of a number near 1.
         assert float(state.time) == pytest.approx(float(time), rel=1.8e-7)
     assert int(state.step) == 20

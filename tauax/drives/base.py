@@ -62,7 +62,9 @@ class Scaled(AbstractMultiple, AbstractDrive):
 def elapsed(moment: Moment, steps: Array, start: Array) -> cycles.Words:
     """Seconds from `start` to the beginning of this step or the one before, in two words."""
     clock, since = moment.clock, steps - moment.clock.since
-    time = cycles.elapsed(clock.origin, jnp.where(since < 0, clock.before, clock.dt), since)
+    high = jnp.where(since < 0, clock.before, clock.dt)
+    low = jnp.where(since < 0, 0.0, clock.dt_low)
+    time = cycles.elapsed(clock.origin, (high, low), since)
     return cycles.two_sum(time, (-start, jnp.zeros_like(start)))
 
 

@@ -5,11 +5,14 @@ float32(n·dt) is 6 ms off after 10⁷ steps, 0.4 rad of a 10 Hz tone. Here the 
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt32
+import numpy as np
+from jaxtyping import Array, Int, UInt32
 
+from tauax.numerics.circular import wrap
 from tauax.numerics.fusion import product
 
 Words = tuple[Array, Array]
@@ -17,25 +20,28 @@ Words = tuple[Array, Array]
 _PER_TURN = 1.0 / (2.0 * math.pi)
 _TURN_HIGH = float(jnp.finfo(jnp.float32).dtype.type(_PER_TURN))
 _TURN_LOW = _PER_TURN - _TURN_HIGH
+_UNITS = np.array([1e-6, 1e-3])  # of numbers below 8 and from 8 on
+_UNITS_HIGH = _UNITS.astype(np.float32)
+_UNITS_LOW = (_UNITS - _UNITS_HIGH).astype(np.float32)
 
 
 @jax.custom_jvp
-def angle(frequency: Array, dt: Array, steps: Array, fraction: Array, origin: Words) -> Array:
+def angle(frequency: Array, dt: Words, steps: Array, fraction: Array, origin: Words) -> Array:
     """Ω·(origin + (steps + fraction)·dt) modulo 2π, radians in [−π, π].
 
-    `frequency` Ω in rad/s, `dt` and the two words of `origin` in seconds, all taken as exactly the
-    numbers that are stored; `steps`, an integer in [0, 2³¹); `fraction`, a part of one step in
+    `frequency` Ω in rad/s, the two words of `dt` and of `origin` in seconds, all taken as exactly
+    the numbers that are stored; `steps`, an integer in [0, 2³¹); `fraction`, a part of one step in
     [0, 1]. In float32, at up to a turn per step, the error is at most 5e-7 rad and 1.5e-14 of the
     angle passed.
     """
     if frequency.dtype == jnp.float64:
-        time = (origin[0] + steps.astype(jnp.float64) * dt) + (origin[1] + fraction * dt)
+        time = (origin[0] + steps.astype(jnp.float64) * dt[0]) + (origin[1] + fraction * dt[0])
         turns = frequency * time * _PER_TURN
         return (turns - jnp.round(turns)) * (2.0 * math.pi)
     rate = two_product(frequency, jnp.float32(_TURN_HIGH))
     rate = (rate[0], rate[1] + frequency * jnp.float32(_TURN_LOW))
-    high, low = two_product(rate[0], dt)
-    low = low + rate[1] * dt
+    high, low = two_product(rate[0], dt[0])
+    low = low + (rate[1] * dt[0] + rate[0] * dt[1])
     start, rest = two_product(rate[0], origin[0])
     rest = rest + rate[1] * origin[0] + rate[0] * origin[1]
     total = _times(_add(_fixed(high), _fixed(low)), steps)
@@ -49,20 +55,98 @@ def angle(frequency: Array, dt: Array, steps: Array, fraction: Array, origin: Wo
 def _angle_jvp(primals, tangents):
     frequency, dt, steps, fraction, origin = primals
     frequency_dot, dt_dot, _, fraction_dot, origin_dot = tangents
-    count = steps.astype(dt.dtype) + fraction
-    time = origin[0] + count * dt
-    time_dot = origin_dot[0] + origin_dot[1] + count * dt_dot + fraction_dot * dt
+    count = steps.astype(dt[0].dtype) + fraction
+    time = origin[0] + count * dt[0]
+    time_dot = origin_dot[0] + origin_dot[1] + count * (dt_dot[0] + dt_dot[1])
+    time_dot = time_dot + fraction_dot * dt[0]
     return angle(*primals), frequency_dot * time + frequency * time_dot
 
 
-def elapsed(origin: Words, dt: Array, steps: Array) -> Words:
+class Turns(NamedTuple):
+    """A rotation over one step: its `angle` in radians, and in float32 its binary digits.
+
+    `high` counts in 2³² per turn, and `low`, in [0, 2¹⁸), in 2⁻⁵⁰ turns.
+    """
+
+    angle: Array
+    high: Int[Array, "..."]
+    low: Int[Array, "..."]
+
+
+def turns(rate: Words, time: Words) -> Turns:
+    """The rotation at `rate` in Hz over `time` in seconds."""
+    angle = product(rate[0], 2.0 * math.pi * time[0])
+    if angle.dtype != jnp.float32:
+        none = jnp.zeros(angle.shape, jnp.int32)
+        return Turns(angle, none, none)
+    rate, time = jax.lax.stop_gradient((rate, time))
+    high, low = two_product(rate[0], time[0])
+    low = low + (product(rate[1], time[0]) + product(rate[0], time[1]))
+    digits = _add(_fixed(high), _fixed(low))
+    return Turns(angle, digits[0].astype(jnp.int32), (digits[1] >> 14).astype(jnp.int32))
+
+
+@jax.custom_jvp
+def turned(
+    phase: Array, low: Int[Array, "..."], turns: Turns, displacement: Array
+) -> tuple[Array, Int[Array, "..."]]:
+    """phase + turns + displacement, wrapped to [−π, π), and what rounding left of it.
+
+    In float32 the angle is an integer: the phase counts in 2³² per turn, and `low`, within ±2²⁷, in
+    2⁻⁵⁰ turns. Adding what is the same at every step is then exact, where a sum of floats is off by
+    0.2 rad after 10⁷ steps. A phase that is not finite, or displaced by more than 10⁷, gives NaN.
+    In float64 `low` stays 0.
+    """
+    if phase.dtype != jnp.float32:
+        return wrap(phase + turns.angle + displacement), low
+    below = low + turns.low
+    moved = product(displacement, _PER_TURN)
+    moved = ((moved - jnp.round(moved)) * 2.0**32).astype(jnp.int32)
+    count = _count(phase) + turns.high + moved + (below >> 18)
+    half = np.float32(math.pi)
+    angle = count.astype(jnp.float32) * np.float32(2.0 * math.pi * 2.0**-32)
+    angle = jnp.where(angle >= half, -half, angle)
+    left = ((count - _count(angle)) << 18) + (below & 0x3FFFF)
+    return jnp.where(jnp.abs(phase + displacement) <= 1e7, angle, jnp.nan), left
+
+
+@turned.defjvp
+def _turned_jvp(primals, tangents):
+    phase_dot, low_dot, turns_dot, displacement_dot = tangents
+    return turned(*primals), (phase_dot + turns_dot.angle + displacement_dot, low_dot)
+
+
+def _count(phase: Array) -> Int[Array, "..."]:
+    """A phase in [−π, π) in whole parts of a turn, of which there are 2³²."""
+    return (phase * np.float32(2.0**32 / (2.0 * math.pi))).astype(jnp.int32)
+
+
+def elapsed(origin: Words, dt: Words, steps: Array) -> Words:
     """origin + steps·dt as two words: the time to go on from when dt changes."""
-    whole = [(steps >> 16).astype(dt.dtype) * 65536.0, (steps & 0xFFFF).astype(dt.dtype)]
+    kind = dt[0].dtype
     total = origin
-    for count in whole:
-        high, low = two_product(count, dt)
-        total = two_sum(total, (high, low))
+    for count in ((steps >> 16).astype(kind) * 65536.0, (steps & 0xFFFF).astype(kind)):
+        high, low = two_product(count, dt[0])
+        total = two_sum(total, (high, low + count * dt[1]))
     return total
+
+
+def nominal(x: Array) -> Words:
+    """x as the multiple of 10⁻⁶ that rounds to it, from 8 on of 10⁻³, in two words.
+
+    Any other x, and one beyond 8192, is as it is stored. A float32 holds 0.01 with an error of
+    2·10⁻¹⁰, which is 0.14 rad after 10⁷ steps at 10 Hz.
+    """
+    if x.dtype != jnp.float32:
+        return x, jnp.zeros_like(x)
+    known = jax.lax.stop_gradient(x)
+    small = jnp.abs(known) < 8.0  # where float32 still tells millionths apart
+    count = jnp.round(known * jnp.where(small, 1e6, 1e3))
+    high, low = two_product(count, jnp.where(small, *_UNITS_HIGH))
+    rest = product(count, jnp.where(small, *_UNITS_LOW))
+    high, low = two_sum((high, low), (rest, jnp.zeros_like(low)))
+    meant = (high == known) & (jnp.abs(known) < 8192.0)
+    return x, jnp.where(meant, low, 0.0)
 
 
 def two_sum(a: Words, b: Words) -> Words:

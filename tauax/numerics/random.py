@@ -10,7 +10,8 @@ Address layout, part of the public contract and pinned by a test of golden numbe
     words      = threefry(member key, (step, oscillator))
 
 `key` is the caller's; the streams are `PHASE` and `NOISE`. All counters are unsigned 32-bit. One
-block of two words serves one oscillator for one step, whatever is made of it.
+block of two words serves one oscillator for one step, whatever is made of it. The counters from 2³¹
+on, which no oscillator has, belong to what is measured.
 """
 
 import jax
@@ -22,6 +23,7 @@ from tauax.numerics.logarithm import minus_two_log
 from tauax.numerics.trig import cos_turns, sincos_turns
 
 PHASE, NOISE = 1, 2
+MEASURED = 2**31
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -51,9 +53,12 @@ def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> Membe
     return jnp.stack(words, axis=-1)
 
 
-def block(key: MemberKey, step: Array, size: int) -> tuple[UInt32[Array, " oscillator"], ...]:
-    """The two words of each oscillator of one member at one step."""
-    return threefry2x32(key[0], key[1], step.astype(jnp.uint32), jnp.arange(size, dtype=jnp.uint32))
+def block(
+    key: MemberKey, step: Array, size: int, first: int = 0
+) -> tuple[UInt32[Array, " oscillator"], ...]:
+    """The two words of each oscillator of one member at one step, or of counters from `first`."""
+    counter = jnp.arange(first, first + size, dtype=jnp.uint32)
+    return threefry2x32(key[0], key[1], step.astype(jnp.uint32), counter)
 
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
@@ -62,13 +67,13 @@ def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
     return _signed_turns(word, dtype) * (2.0 * jnp.pi)
 
 
-def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
+def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype, first: int = 0) -> Array:
     """Standard normals by Box–Muller: √(−2 ln u)·cos 2πt, |z| ≤ 6.7.
 
     u and t keep the leading 31 and 32 bits of the two words in float64 and 24 in float32, so both
     precisions follow the same path to rounding.
     """
-    radius_word, angle_word = block(key, step, size)
+    radius_word, angle_word = block(key, step, size, first)
     return _radius(radius_word, dtype) * cos_turns(_signed_turns(angle_word, dtype))
 
 

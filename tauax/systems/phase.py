@@ -60,7 +60,8 @@ class PhaseOscillators(AbstractSystem):
     def dtype(self):
         return self.frequency.dtype
 
-    def initial_phase(self, key: MemberKey) -> Phase:
+    def initial_phase(self, key: MemberKey | None) -> Phase:
+        assert key is not None
         return random.angles(key, self.size, self.dtype)
 
     def drift(self, phase: Phase, moment: Moment) -> Torque:
