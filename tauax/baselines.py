@@ -1,14 +1,26 @@
-"""The plain numpy programs that ours is measured against, each as its users would write it well.
+"""The plain programs that ours is measured against, each as its users would write it well.
 
-In place, float32, all members at once. They compute the same model as `tauax`, with the noise of
-numpy's default generator.
+In place, float32, all members at once: `mean_field`, `dense`, `sparse` and `crystals`. They compute
+the same model as `tauax`, with the noise of numpy's default generator. `CrystalLoop` is the other
+way to write crystals: an object for each, one number at a time.
 """
 
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 Torque = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+TURN = 2.0 * math.pi
+HERTZ = (10.0, 1.0, 0.1, 0.01)
+GAIN = (0.995, 0.99, 0.985, 0.98)
+WEIGHTS = (0.1, 0.4, 0.3, 0.2)
+LEAD = 0.1
+CUTS = (-0.3, 0.3)
+SCALES = ("micro", "meso", "macro", "ultra")
 
 
 def mean_field(strength: float, axis: int = -1) -> Torque:
@@ -90,3 +102,105 @@ def euler(
 def coherence(phase: np.ndarray) -> np.ndarray:
     """|⟨e^{iθ}⟩| over the last axis, in float64."""
     return np.abs(np.exp(1j * phase.astype(np.float64)).mean(axis=-1))
+
+
+class CrystalRecord(NamedTuple):
+    """What `crystals` leaves beside the phases.
+
+    **Attributes:** `counts`, `[anchor, member]`: how many steps were FLOW−, SYNC and FLOW+;
+    `recent`, `[window, member]`: the last values of the field, the last one last.
+    """
+
+    counts: np.ndarray
+    recent: np.ndarray
+
+
+def crystals(
+    phase: np.ndarray,
+    *,
+    dt: float,
+    steps: int,
+    hertz: Sequence[float] = HERTZ,
+    gain: Sequence[float] = GAIN,
+    weights: Sequence[float] = WEIGHTS,
+    lead: float = LEAD,
+    cuts: tuple[float, float] = CUTS,
+    window: int = 10,
+) -> CrystalRecord:
+    """Uncoupled tau crystals in place on `phase`, `[scale, member]`, in its dtype.
+
+    Every step reads h = Σ_s w_s g_s sin(θ_s + δ), compares it with the cuts, and turns the phases.
+    """
+    members, kind = phase.shape[1], phase.dtype.type
+    turn = (TURN * dt * np.asarray(hertz))[:, None].astype(kind)
+    share = (np.asarray(weights) * np.asarray(gain)).astype(kind)
+    low, high, whole = kind(cuts[0]), kind(cuts[1]), kind(TURN)
+    wave, ring = np.empty_like(phase), np.empty((window, members), kind)
+    beyond, counts = np.empty(members, bool), np.zeros((3, members), np.int32)
+    phase += kind(lead)
+    for step in range(steps):
+        np.sin(phase, out=wave)
+        field = np.matmul(share, wave, out=ring[step % window])
+        np.less(field, low, out=beyond)
+        counts[0] += beyond
+        np.greater(field, high, out=beyond)
+        counts[2] += beyond
+        phase += turn
+        if step % 10 == 9:  # often enough for float32
+            phase -= whole * np.rint(phase / whole)
+    phase -= kind(lead)
+    counts[1] = steps - counts[0] - counts[2]
+    return CrystalRecord(counts, np.roll(ring, -(steps % window), axis=0)[-steps:])
+
+
+class Crystal:
+    """One crystal, which reads its τ and turns by a step."""
+
+    def __init__(self, hertz: float, gain: float, phase: float = 0.0):
+        self.hertz, self.gain, self.phase = hertz, gain, phase
+
+    def step(self, dt: float) -> float:
+        """τ = g·(sin φ + [sin(φ + δ) − sin φ]), read before φ moves on."""
+        now = math.sin(self.phase)
+        ahead = math.sin(self.phase + LEAD)
+        self.phase += TURN * self.hertz * dt
+        return self.gain * (now + (ahead - now))
+
+
+class CrystalLoop:
+    """The crystals of one entity as objects: their field, its anchor, and what an agent is told."""
+
+    def __init__(self, phase: Sequence[float] = (0.0, 0.0, 0.0, 0.0), window: int = 10):
+        self.crystals = [Crystal(*one) for one in zip(HERTZ, GAIN, phase, strict=True)]
+        self.anchor = "INIT"
+        self.recent: deque[float] = deque(maxlen=window)
+
+    def step(self, dt: float) -> float:
+        """The field h = Σ w·τ of this step."""
+        taus = [crystal.step(dt) for crystal in self.crystals]
+        field = sum(weight * tau for weight, tau in zip(WEIGHTS, taus, strict=True))
+        self.recent.append(field)
+        self.anchor = "FLOW+" if field > CUTS[1] else "FLOW−" if field < CUTS[0] else "SYNC"
+        return field
+
+    def context(self) -> dict[str, str | float]:
+        """The hints after the last step."""
+        mode, priority = {
+            "FLOW+": ("predictive", 0.8),
+            "FLOW−": ("reflective", 0.9),
+            "SYNC": ("present", 0.6),
+            "INIT": ("exploratory", 0.4),
+        }[self.anchor]
+        variance = float(np.var(self.recent)) if self.recent else 0.0
+        scale = 0 if variance > 0.5 else 1 if variance > 0.1 else 2
+        return {
+            "anchor": self.anchor,
+            "mode": mode,
+            "priority": priority,
+            "attention": SCALES[scale],
+        }
+
+
+def phase_error(field: np.ndarray, window: int = 100) -> np.ndarray:
+    """|h − h̄| with h̄ the mean of `window` values around each, of one record."""
+    return np.abs(field - np.convolve(field, np.full(window, 1.0 / window), mode="same"))

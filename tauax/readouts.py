@@ -8,15 +8,17 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_instance, fault
 from tauax.batch import over_batch
 from tauax.couplings.base import AbstractCoupling
-from tauax.numerics import circular
+from tauax.numerics import circular, windows
 from tauax.numerics.reduce import mean
 from tauax.numerics.trig import sincos_wrapped
 from tauax.state import State
+from tauax.systems.crystals import TauCrystals
 
 
 class Readout:
@@ -82,6 +84,78 @@ def local_coherence(model, state: State) -> Array:
             TypeError,
         )
     return circular.length(*coupling.neighbours(*sincos_wrapped(state.phase)))
+
+
+@readout
+def harmonic(model, state: State) -> Array:
+    """The field h = Σ_s w_s ⟨g_s sin(θ + δ)⟩_s of tau crystals, `[*batch]` or `[*batch, entity]`.
+
+    **Raises:** `TypeError` for a model without a field.
+    """
+    return as_crystals(model.at(state.now)).field(state)
+
+
+@readout
+def anchor(model, state: State) -> Array:
+    """The code of the present field of tau crystals: 1 FLOW+, 0 SYNC, −1 FLOW−; as `harmonic`.
+
+    In between where the thresholds are soft.
+
+    **Raises:** `TypeError` for a model without a field.
+    """
+    return as_crystals(model.at(state.now)).anchor(state)
+
+
+@readout
+def scale_coherence(model, state: State) -> Array:
+    """r_s = |⟨e^{iθ}⟩| over the crystals of each scale, of all entities, `[*batch, scale]`.
+
+    1 for a scale with a single crystal.
+
+    **Raises:** `TypeError` for a model without scales.
+    """
+    blocks = as_crystals(model.at(state.now)).layout.blocks(state.phase)
+    return jnp.stack([circular.resultant(block.reshape(-1)) for block in blocks])
+
+
+@readout
+def field_variance(model, state: State) -> Array:
+    """The population variance of the last `window` values of the field; as `harmonic`.
+
+    Of as many as there have been, where these are fewer.
+    """
+    return windows.variance(*as_crystals(model.at(state.now)).recent(state))
+
+
+@readout
+def field_skewness(model, state: State) -> Array:
+    """The skewness m₃/m₂^{3/2} of the last `window` values of the field; as `field_variance`."""
+    return windows.skewness(*as_crystals(model.at(state.now)).recent(state))
+
+
+@readout
+def field_kurtosis(model, state: State) -> Array:
+    """The excess m₄/m₂² − 3 of the last `window` values of the field; as `field_variance`."""
+    return windows.kurtosis(*as_crystals(model.at(state.now)).recent(state))
+
+
+@readout
+def field_crossings(model, state: State) -> Array:
+    """How often the last `window` values of the field pass 0, per step; as `field_variance`."""
+    values, count = as_crystals(model.at(state.now)).recent(state)
+    return windows.zero_crossing_rate(values, 0.0, count)
+
+
+def as_crystals(system) -> TauCrystals:
+    """The system itself, if it has scales and a field."""
+    if not isinstance(system, TauCrystals):
+        raise fault(
+            f"a model of the kind {type(system).__name__}, which has no scales",
+            "tau crystals",
+            "build it as tx.TauCrystals(...), or read tx.phase or tx.coherence",
+            TypeError,
+        )
+    return system
 
 
 def _mean_vector(state: State) -> tuple[Array, Array]:

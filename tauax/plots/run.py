@@ -1,4 +1,4 @@
-"""Figures; needs matplotlib, `pip install "tauax[plot]"`."""
+"""The figure of a run that was described in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,52 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tauax.plots.base import MANY, blank, evenly, shades
+
 if TYPE_CHECKING:
-    from tauax.demo import Curve, Sweep
     from tauax.export import Labelled
 
 _TELLING = ("_frequency", "_density", "_correlation", "_power")  # of several statistics
-_MANY = 6  # lines with a legend
 _FEW = 4  # components, or lines that cross
-
-
-def save_demo(sweeps: Sequence["Sweep"], curve: "Curve", path: Path) -> None:
-    """r against coupling: a panel per network with its spread, and the mean field with theory."""
-    figure = _figure(width=4.2 * (len(sweeps) + 1), height=3.9)
-    panels = figure.subplots(1, len(sweeps) + 1, sharey=True)
-    for panel, result in zip(panels, sweeps, strict=False):
-        _draw_sweep(panel, result)
-    _draw_curve(panels[-1], curve)
-    panels[0].set_ylabel("coherence $r$, mean in time")
-    panels[0].set_ylim(0.0, 1.02)
-    figure.savefig(path, dpi=150)
-
-
-def _draw_sweep(panel, result: "Sweep") -> None:
-    strengths = result.study.strengths
-    colours = _colours(len(result.study.intensities))
-    for j, (intensity, colour) in enumerate(zip(result.study.intensities, colours, strict=True)):
-        low, middle, high = np.quantile(result.mean[:, j], [0.1, 0.5, 0.9], axis=-1)
-        panel.fill_between(strengths, low, high, color=colour, alpha=0.25, linewidth=0)
-        label = f"$D$ = {intensity:g} rad²/s"
-        panel.plot(strengths, middle, "o-", color=colour, markersize=3.5, label=label)
-    ratios = strengths[1:] / np.maximum(strengths[:-1], 1e-12)
-    if np.allclose(ratios, ratios[0]):
-        panel.set_xscale("log")
-    panel.set_title(result.study.title, fontsize=10)
-    panel.set_xlabel(result.study.axis)
-    panel.legend(fontsize=8, loc="best", frameon=False)
-
-
-def _draw_curve(panel, curve: "Curve") -> None:
-    fine = np.linspace(curve.strength[0], curve.strength[-1], 1000)
-    panel.plot(fine, curve.theory(fine), "-", color="0.6", linewidth=2, label="theory, N → ∞")
-    panel.plot(
-        curve.strength, curve.measured, "o", color="C3", markersize=3.5, label="measured, N = 1000"
-    )
-    panel.set_title("Mean field, Lorentzian, no noise", fontsize=10)
-    panel.set_xlabel("coupling $K$ (rad/s)")
-    panel.legend(fontsize=8, loc="lower right", frameon=False)
 
 
 def save_run(data: "Labelled", path: Path, title: str = "", statistics: Sequence[str] = ()) -> None:
@@ -63,7 +24,7 @@ def save_run(data: "Labelled", path: Path, title: str = "", statistics: Sequence
     names = _drawn(data, statistics)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = _figure(width=5.0 * columns, height=3.6 * rows + 0.4 * bool(title))
+    figure = blank(width=5.0 * columns, height=3.6 * rows + 0.4 * bool(title))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         _draw_statistic(panel, data, name)
@@ -121,12 +82,12 @@ def _draw_grid(panel, data: "Labelled", grid: tuple[str, ...], values: np.ndarra
     """Against the first axis: every member, or a line and 10-90 % for values of the second."""
     x = _along(data, grid[0])
     if len(grid) == 1:
-        some = values[:, _evenly(values.shape[-1], 32)]
+        some = values[:, evenly(values.shape[-1], 32)]
         panel.plot(x, np.nanmean(values, axis=-1), color="0.6", linewidth=1.0, label="mean")
         panel.plot(x, some, "o", color="C0", markersize=3, alpha=0.7, label=_one("member", some.T))
     else:
-        chosen = _evenly(values.shape[1], _MANY)
-        for line, colour in zip(chosen, _colours(len(chosen)), strict=True):
+        chosen = evenly(values.shape[1], MANY)
+        for line, colour in zip(chosen, shades(len(chosen)), strict=True):
             low, middle, high = np.nanquantile(values[:, line], [0.1, 0.5, 0.9], axis=-1)
             label = f"{grid[1]} = {_along(data, grid[1])[line]:.3g}"
             panel.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
@@ -162,7 +123,7 @@ def _draw_lines(
     x, timed = _along(data, axis), axis.endswith("_time")
     values = values[:, 0] if len(grid) == 2 else values
     if grid:
-        chosen = _evenly(values.shape[0], _FEW)
+        chosen = evenly(values.shape[0], _FEW)
         names = [f"{grid[0]} = {_along(data, grid[0])[point]:.3g}" for point in chosen]
         lines = values[chosen].mean(axis=1)
     elif axis == "oscillator":
@@ -171,9 +132,9 @@ def _draw_lines(
     else:
         lines, names = values.mean(axis=0)[None], ["mean over members"]
     if timed and not grid and len(values) > 1:
-        panel.plot(x, values[_evenly(len(values), 32)].T, color="0.75", linewidth=0.6)
+        panel.plot(x, values[evenly(len(values), 32)].T, color="0.75", linewidth=0.6)
     style = "-" if timed else "." if axis == "oscillator" else ".-"
-    for line, name, colour in zip(lines, names, _colours(len(lines)), strict=True):
+    for line, name, colour in zip(lines, names, shades(len(lines)), strict=True):
         panel.plot(x, line, style, color=colour, linewidth=1.0, label=name)
     panel.legend(fontsize=8, loc="best", frameon=False)
     panel.set_xlabel("time (s)" if timed else axis)
@@ -181,8 +142,8 @@ def _draw_lines(
 
 def _draw_components(panel, data: "Labelled", own: tuple[str, ...], values: np.ndarray) -> None:
     """Few components against time, for some of the systems."""
-    x, some = _along(data, own[0]), values[_evenly(values.shape[0], 8)]
-    for component, colour in enumerate(_colours(values.shape[-1])):
+    x, some = _along(data, own[0]), values[evenly(values.shape[0], 8)]
+    for component, colour in enumerate(shades(values.shape[-1])):
         lines = some[..., component]
         label = _one(f"component {component}", lines)
         panel.plot(x, lines.T, color=colour, linewidth=0.8, label=label)
@@ -213,33 +174,9 @@ def _along(data: "Labelled", axis: str) -> np.ndarray:
     return np.arange(data.size(axis))
 
 
-def _evenly(count: int, most: int) -> np.ndarray:
-    """At most so many positions, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-
-
 def _scale(panel, x: np.ndarray) -> None:
     """A logarithmic axis for values in even ratios."""
     if len(x) > 2 and x.min() > 0:
         ratios = x[1:] / x[:-1]
         if np.allclose(ratios, ratios[0], rtol=1e-3) and not np.allclose(np.diff(x), x[1] - x[0]):
             panel.set_xscale("log")
-
-
-def require():
-    """The class of figures; ImportError with the remedy, before any work is done in vain."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "tauax[plot]"') from error
-    return Figure
-
-
-def _figure(width: float, height: float):
-    return require()(figsize=(width, height), layout="constrained")
-
-
-def _colours(count: int) -> list:
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](0.85 * position / max(count - 1, 1)) for position in range(count)]
