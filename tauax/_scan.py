@@ -50,7 +50,8 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
     turns = None if system.rotation is None else cycles.turns(system.rotation, state.clock.words)
     turns = materialised(turns, state.step)
     if turns is not None and system.turns_only:
-        return cycles.turned(state.phase, state.low, turns, jnp.zeros((), system.dtype))
+        still = jnp.zeros((), system.dtype)
+        return cycles.turned(state.phase, state.low, turns, still, state.step)
     phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
     if phase is not state.phase:
         phase = wrap(phase)
@@ -67,7 +68,7 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
     moved = stepper(drift, phase, now.dt, increment)
     if turns is None:
         return wrap(moved), None
-    return cycles.turned(phase, state.low, turns, moved - phase)
+    return cycles.turned(phase, state.low, turns, moved - phase, state.step)
 
 
 def _next_buffers(system: AbstractSystem, state: State) -> Any:
