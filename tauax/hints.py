@@ -95,8 +95,13 @@ def context(model, state: State) -> Context:
     system = model
     while isinstance(system, Varied | Scheduled):
         system = system.system
-    anchors, attentions = over_batch(_shares, model, state)
+    anchors, attentions = _all_shares(model, state)
     return Context(anchors, attentions, as_crystals(system).scales)
+
+
+@jax.jit
+def _all_shares(model, state: State) -> tuple[Array, Array]:
+    return over_batch(_shares, model, state)
 
 
 def _shares(model, state: State) -> tuple[Array, Array]:

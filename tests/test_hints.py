@@ -155,11 +155,6 @@ def test_words():
         assert one == {"anchor": one["anchor"], "attention": "macro", **EXPECTED[one["anchor"]]}
 
 
-def test_one_system_is_told_in_one_dict_without_jit():
-    model = tx.TauCrystals()
-    assert context(model, tx.init(model)).words() == FIRST
-
-
 @pytest.mark.parametrize(("window", "entities"), WINDOWS)
 def test_hints_at_every_step(window, entities):
     """INIT at step 0 alone; then the anchor of the field, and the scale of its variance."""

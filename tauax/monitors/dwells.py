@@ -72,8 +72,13 @@ class DwellsResult(AbstractResult):
         }
 
     def axes(self) -> dict[str, tuple[str, ...]]:
-        per_code = ("below", "above", "completed", "mean")
-        return {"count": ("code", "bin")} | dict.fromkeys(per_code, ("code",))
+        return {
+            "count": ("code", "bin"),
+            "below": ("code",),
+            "above": ("code",),
+            "completed": ("code",),
+            "mean": ("code",),
+        }
 
     def coordinates(self) -> dict[str, Array]:
         return {"code": jnp.asarray(self.codes), "bin": self.centres}

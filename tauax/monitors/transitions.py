@@ -98,8 +98,8 @@ class Transitions(AbstractMonitor):
     """How often a readout goes from each of some codes, such as −1, 0, 1, to each other.
 
     Every record is compared with the one before. A value counts as the code that is nearest, and
-    halfway between two as the upper one. What happens between two records is not seen: if a level
-    lasts for less than about ten times every·dt seconds, the rates come out too low.
+    halfway between two as the upper one. What happens between two records is not seen: with levels
+    that last ten records on average the rates come out about a tenth too low.
 
     **Arguments:** `readout`, integers or real numbers; `codes`, two or more, ascending in equal
     steps; `every` and `after`, as for every monitor.

@@ -156,19 +156,24 @@ class Windows(AbstractMonitor):
 
     def result(self, accumulator: _Accumulator, state: State) -> WindowsResult:
         axis = len(state.axes)
-        rows = (jnp.moveaxis(one, 0, axis) for one in accumulator.rows)
-        return WindowsResult(accumulator.time, *rows, axis)
+        rows = [jnp.moveaxis(one, 0, axis) for one in accumulator.rows]
+        return _result(accumulator.time, rows, axis)
 
     def recorded(self, result: WindowsResult, records: int) -> WindowsResult:
         windows, axis = records // self.window, result.axis
-        rows = (jax.lax.slice_in_dim(one, 0, windows, axis=axis) for one in _rows(result))
-        return WindowsResult(result.time[:windows], *rows, axis)
+        rows = [jax.lax.slice_in_dim(one, 0, windows, axis=axis) for one in _rows(result)]
+        return _result(result.time[:windows], rows, axis)
 
     def merge(self, earlier: WindowsResult, later: WindowsResult) -> WindowsResult:
         pairs = zip(_rows(earlier), _rows(later), strict=True)
-        rows = (jnp.concatenate(pair, axis=earlier.axis) for pair in pairs)
-        return WindowsResult(jnp.concatenate([earlier.time, later.time]), *rows, earlier.axis)
+        rows = [jnp.concatenate(pair, axis=earlier.axis) for pair in pairs]
+        return _result(jnp.concatenate([earlier.time, later.time]), rows, earlier.axis)
 
 
 def _rows(result: WindowsResult) -> list[Array]:
     return [getattr(result, name) for name in _Rows._fields]
+
+
+def _result(time: Array, rows: list[Array], axis: int) -> WindowsResult:
+    named = dict(zip(_Rows._fields, rows, strict=True))
+    return WindowsResult(time=time, axis=axis, **named)

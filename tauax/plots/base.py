@@ -1,5 +1,8 @@
 """What figures share; needs matplotlib, `pip install "tauax[plot]"`."""
 
+from functools import cache
+from io import BytesIO
+
 import numpy as np
 
 MANY = 6  # lines with a legend
@@ -15,9 +18,22 @@ def require():
     return Figure
 
 
+@cache
+def _shown():
+    """The class of figures that a notebook shows when a cell ends with one."""
+
+    class Shown(require()):
+        def _repr_png_(self) -> bytes:
+            file = BytesIO()
+            self.savefig(file, format="png", dpi=100)
+            return file.getvalue()
+
+    return Shown
+
+
 def blank(width: float, height: float):
     """An empty figure of a size in inches, laid out by itself."""
-    return require()(figsize=(width, height), layout="constrained")
+    return _shown()(figsize=(width, height), layout="constrained")
 
 
 def shades(count: int) -> list:
