@@ -601,7 +601,7 @@ STEPPER = {
     "original": tx.Euler(),
     "noisy": tx.SRA1(),
     "adaptive": tx.Euler(),
-    "population": tx.RK4(),
+    "population": tx.Euler(),
     "everything": tx.Heun(),
 }
 WATCHED = {
@@ -653,7 +653,7 @@ def test_batches_and_monitors(name):
 
 
 @pytest.mark.slow  # two programs more for each
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["original", "population", "everything"])
 def test_more_batches(name):
     wanted = jax.device_get((whole(name).state.own, whole(name).monitors["h"].value))
     for members in (1, 8):
@@ -689,7 +689,7 @@ def test_solutions_models_and_states_are_stored(name, tmp_path):
 
 
 @pytest.mark.slow  # plans compile as well
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["original", "everything"])
 def test_parts_of_the_members(name):
     model, state = began(name, MEMBERS)
     options = {"dt": DT, "steps": COUNT, "stepper": STEPPER[name], "monitors": WATCHED}
@@ -810,7 +810,6 @@ def smooth(noise=True):
         within=tx.MeanField(1.7, 0.3),
         between=(tx.ScaleLink("micro", "meso", 1.3, 0.2, turns=10),),
         noise=tx.WhiteNoise(0.2) if noise else None,
-        drive=tx.Tone(1.0, 6.0, 0.3),
         deviation=0.2,
         thresholds=tx.Thresholds(
             tx.EmaCuts((-0.8, 0.8), 0.1, 0.05, 0.4), tx.Soft(0.15), hysteresis=0.1
@@ -823,14 +822,13 @@ def outcome(point, stepper):
     """A number that every leaf and every initial phase moves."""
     model, phase = point
     state = tx.init(model, key=KEY, phase=phase)
-    monitors = {"code": tx.Moments(tx.anchor)}
     dt = jnp.asarray(DT, phase.dtype)
-    sol = tx.simulate(model, state, dt=dt, steps=12, stepper=stepper, monitors=monitors)
-    hints = context(model, sol.state)
+    state = tx.simulate(model, state, dt=dt, steps=12, stepper=stepper).state
+    hints = context(model, state)
     weight = jnp.cos(jnp.arange(phase.size)).astype(phase.dtype)
-    read = 3.0 * sol.monitors["code"].mean + hints.priority
+    read = 3.0 * tx.anchor(model, state) + hints.priority
     read = read + hints.attentions[0] - 2.0 * hints.attentions[1]
-    return read + (weight * jnp.sin(sol.state.phase)).sum()
+    return read + (weight * jnp.sin(state.phase)).sum()
 
 
 value = eqx.filter_jit(outcome)

@@ -224,12 +224,10 @@ def test_the_same_bits_in_every_batch():
     x = jnp.asarray(numbers(64, WINDOW), jnp.float32)
     whole = everything(x)
     mapped = jax.jit(jax.vmap(everything))(x)
-    for rows in (1, 3):
-        part = everything(x[:rows])
-        for name, value in whole.items():
-            np.testing.assert_array_equal(part[name], value[:rows], name)
+    few, one = everything(x[:3]), everything(x[5])
     for name, value in whole.items():
-        np.testing.assert_array_equal(everything(x[5])[name], value[5], name)
+        np.testing.assert_array_equal(few[name], value[:3], name)
+        np.testing.assert_array_equal(one[name], value[5], name)
         np.testing.assert_array_equal(mapped[name], value, name)
 
 
