@@ -93,6 +93,10 @@ MONITORS = {
     "locking": lambda: tx.PhaseLocking(block=5),
     "locking_2_1": lambda: tx.PhaseLocking(n=2, m=1),
     "covariance": lambda: tx.Covariance(tx.phase, block=5),
+    "occupancy": lambda: tx.Occupancy(tx.coherence, (0.0, 0.5, 1.0)),
+    "transitions": lambda: tx.Transitions(tx.coherence, (0.1, 0.3, 0.5)),
+    "dwells": lambda: tx.Dwells(tx.coherence, (0.0, 0.02, 0.1, 1.0), (0.1, 0.3, 0.5)),
+    "windows": lambda: tx.Windows(tx.coherence, 8),
     "bold": lambda: tx.Bold(tx.phase, repetition=3, every=1, discard=1),
 }
 

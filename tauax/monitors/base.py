@@ -1,11 +1,13 @@
 """What a monitor is: a statistic accumulated along a run in constant memory."""
 
 from abc import abstractmethod
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from tauax._checks import check_count, check_instance, fault
@@ -104,3 +106,27 @@ def real_numbers(readout: Readout, model, state: State) -> tuple[tuple[int, ...]
             TypeError,
         )
     return found.shape, dtype
+
+
+def checked_codes(codes) -> tuple[float, ...]:
+    """Codes as Python numbers, ascending in equal steps."""
+    try:
+        found = tuple(map(float, codes))
+    except (TypeError, ValueError):
+        found = ()
+    finite = len(found) > 1 and np.isfinite(found).all()
+    steps = np.diff(found) if finite else np.zeros(1)
+    if not ((steps > 0).all() and np.allclose(steps, steps[0], rtol=1e-5, atol=0)):
+        raise fault(
+            f"codes={codes!r}",
+            "two finite numbers or more, ascending in equal steps",
+            "pass for example codes=(-1, 0, 1), and give a level between two others a code too",
+        )
+    return found
+
+
+def nearest_code(value: Array, codes: tuple[float, ...]) -> Array:
+    """The position of the code nearest to each value; −1 for NaN."""
+    middles = [(low + high) / 2 for low, high in pairwise(codes)]
+    position = sum((value >= middle).astype(jnp.int32) for middle in middles)
+    return jnp.where(jnp.isnan(value), -1, position)

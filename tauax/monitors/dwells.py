@@ -1,7 +1,6 @@
 """How long each level lasts."""
 
 import math
-from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -11,7 +10,14 @@ from jaxtyping import Array, Bool, Int
 
 from tauax._checks import check_numbers, fault, is_concrete
 from tauax._types import NONNEGATIVE, Scalar, Step, numeric
-from tauax.monitors.base import AbstractMonitor, AbstractResult, check_readout, real_numbers
+from tauax.monitors.base import (
+    AbstractMonitor,
+    AbstractResult,
+    check_readout,
+    checked_codes,
+    nearest_code,
+    real_numbers,
+)
 from tauax.numerics.fusion import product
 from tauax.readouts import Readout
 from tauax.state import State
@@ -122,23 +128,6 @@ class _Accumulator(eqx.Module):
     total: Int[Array, "..."]
 
 
-def _codes(codes) -> tuple[float, ...]:
-    """Codes as Python numbers, ascending in equal steps."""
-    try:
-        found = tuple(map(float, codes))
-    except (TypeError, ValueError):
-        found = ()
-    finite = len(found) > 1 and np.isfinite(found).all()
-    steps = np.diff(found) if finite else np.zeros(1)
-    if not ((steps > 0).all() and np.allclose(steps, steps[0], rtol=1e-5, atol=0)):
-        raise fault(
-            f"codes={codes!r}",
-            "two finite numbers or more, ascending in equal steps",
-            "pass for example codes=(-1, 0, 1), and give a level between two others a code too",
-        )
-    return found
-
-
 class Dwells(AbstractMonitor):
     """How long a readout stays at each of some codes, such as −1, 0, 1, before it goes to another.
 
@@ -167,7 +156,9 @@ class Dwells(AbstractMonitor):
 
     readout: Readout = eqx.field(static=True)
     edges: Array = eqx.field(converter=numeric, metadata=NONNEGATIVE)
-    codes: tuple[float, ...] = eqx.field(static=True, converter=_codes, default=(-1.0, 0.0, 1.0))
+    codes: tuple[float, ...] = eqx.field(
+        static=True, converter=checked_codes, default=(-1.0, 0.0, 1.0)
+    )
     every: int = eqx.field(static=True, default=1)
     after: int = eqx.field(static=True, default=0)
 
@@ -196,7 +187,7 @@ class Dwells(AbstractMonitor):
 
     def update(self, accumulator: _Accumulator, model, state: State, record: Array) -> _Accumulator:
         begins = record == 0
-        now = _nearest(self.readout(model, state), self.codes)
+        now = nearest_code(self.readout(model, state), self.codes)
         changes = (now != accumulator.last) & ~begins
         length = state.step - accumulator.began
         first = accumulator.until == 0
@@ -269,13 +260,6 @@ def _merged(earlier: DwellsResult, later: DwellsResult) -> DwellsResult:
         jnp.where(over, after.since, spanning + after.since),
     )
     return DwellsResult(counts, total, earlier.edges, ends, later.codes)
-
-
-def _nearest(value: Array, codes: tuple[float, ...]) -> Array:
-    """The position of the code nearest to each value; −1 for NaN."""
-    middles = [(low + high) / 2 for low, high in pairwise(codes)]
-    position = sum((value >= middle).astype(jnp.int32) for middle in middles)
-    return jnp.where(jnp.isnan(value), -1, position)
 
 
 def _bin(seconds: Array, interval: Array, edges: Array) -> Array:

@@ -4,11 +4,15 @@ from itertools import pairwise
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
-from tauax._checks import fault
-from tauax.monitors.base import AbstractMonitor, AbstractResult, check_readout, real_numbers
+from tauax.monitors.base import (
+    AbstractMonitor,
+    AbstractResult,
+    check_readout,
+    checked_codes,
+    real_numbers,
+)
 from tauax.numerics.fusion import quotient
 from tauax.readouts import Readout
 from tauax.state import State
@@ -49,23 +53,6 @@ class _Counts(eqx.Module):
     rest: tuple[Array, ...]
 
 
-def _codes(codes) -> tuple[float, ...]:
-    """Codes as Python numbers, ascending in equal steps."""
-    try:
-        found = tuple(map(float, codes))
-    except (TypeError, ValueError):
-        found = ()
-    finite = len(found) > 1 and np.isfinite(found).all()
-    steps = np.diff(found) if finite else np.zeros(1)
-    if not ((steps > 0).all() and np.allclose(steps, steps[0], rtol=1e-5, atol=0)):
-        raise fault(
-            f"codes={codes!r}",
-            "two finite numbers or more, ascending in equal steps",
-            "pass for example codes=(-1, 0, 1), and give a level between two others a code too",
-        )
-    return found
-
-
 class Occupancy(AbstractMonitor):
     """The share of the records at which a readout has each of some codes, such as −1, 0, 1.
 
@@ -88,7 +75,9 @@ class Occupancy(AbstractMonitor):
     """
 
     readout: Readout = eqx.field(static=True)
-    codes: tuple[float, ...] = eqx.field(static=True, converter=_codes, default=(-1.0, 0.0, 1.0))
+    codes: tuple[float, ...] = eqx.field(
+        static=True, converter=checked_codes, default=(-1.0, 0.0, 1.0)
+    )
     every: int = eqx.field(static=True, default=1)
     after: int = eqx.field(static=True, default=0)
 

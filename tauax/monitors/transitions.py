@@ -1,17 +1,21 @@
 """From which level to which, and how often."""
 
 import math
-from itertools import pairwise
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
-from tauax._checks import fault
 from tauax._types import Scalar, Step
-from tauax.monitors.base import AbstractMonitor, AbstractResult, check_readout, real_numbers
+from tauax.monitors.base import (
+    AbstractMonitor,
+    AbstractResult,
+    check_readout,
+    checked_codes,
+    nearest_code,
+    real_numbers,
+)
 from tauax.numerics.fusion import product
 from tauax.readouts import Readout
 from tauax.state import State
@@ -77,23 +81,6 @@ class _Accumulator(eqx.Module):
     counts: Int[Array, "..."]
 
 
-def _codes(codes) -> tuple[float, ...]:
-    """Codes as Python numbers, ascending in equal steps."""
-    try:
-        found = tuple(map(float, codes))
-    except (TypeError, ValueError):
-        found = ()
-    finite = len(found) > 1 and np.isfinite(found).all()
-    steps = np.diff(found) if finite else np.zeros(1)
-    if not ((steps > 0).all() and np.allclose(steps, steps[0], rtol=1e-5, atol=0)):
-        raise fault(
-            f"codes={codes!r}",
-            "two finite numbers or more, ascending in equal steps",
-            "pass for example codes=(-1, 0, 1), and give a level between two others a code too",
-        )
-    return found
-
-
 class Transitions(AbstractMonitor):
     """How often a readout goes from each of some codes, such as −1, 0, 1, to each other.
 
@@ -116,7 +103,9 @@ class Transitions(AbstractMonitor):
     """
 
     readout: Readout = eqx.field(static=True)
-    codes: tuple[float, ...] = eqx.field(static=True, converter=_codes, default=(-1.0, 0.0, 1.0))
+    codes: tuple[float, ...] = eqx.field(
+        static=True, converter=checked_codes, default=(-1.0, 0.0, 1.0)
+    )
     every: int = eqx.field(static=True, default=1)
     after: int = eqx.field(static=True, default=0)
 
@@ -131,7 +120,7 @@ class Transitions(AbstractMonitor):
 
     def update(self, accumulator: _Accumulator, model, state: State, record: Array) -> _Accumulator:
         begins = record == 0
-        now = _nearest(self.readout(model, state), self.codes)
+        now = nearest_code(self.readout(model, state), self.codes)
         return _Accumulator(
             accumulator.begin,
             jnp.where(begins, state.step, accumulator.start),
@@ -178,13 +167,6 @@ def _merged(earlier: TransitionsResult, later: TransitionsResult) -> Transitions
         jnp.where(after, later.tail, jnp.where(before, gap, 0.0)),
         later.codes,
     )
-
-
-def _nearest(value: Array, codes: tuple[float, ...]) -> Array:
-    """The position of the code nearest to each value; −1 for NaN."""
-    middles = [(low + high) / 2 for low, high in pairwise(codes)]
-    position = sum((value >= middle).astype(jnp.int32) for middle in middles)
-    return jnp.where(jnp.isnan(value), -1, position)
 
 
 def _add_pair(counts: Array, before: Array, now: Array) -> Array:

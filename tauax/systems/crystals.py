@@ -78,7 +78,7 @@ class TauCrystals(AbstractSystem):
     τ_i = g_s·sin(θ_i + δ) is the read-out of a crystal, and the mean is over the crystals of scale
     s. Thresholds turn the field h into anchors: FLOW+ above, SYNC between, FLOW− below. Without
     arguments it is the original system: four scales with one crystal each, uncoupled and from phase
-    0. The phases turn by 2πf in two words, so they stay exact over 10⁷ steps.
+    0. The phases turn by 2πf as integers, so they stay exact over 10⁷ steps.
 
     **Arguments:** `hertz` f, cycles per second; `weights` w and `gain` g: one number per scale,
     `[scale]`, or per entity and scale, `[entity, scale]`; frequencies also `[oscillator]`. `lead` δ
