@@ -61,14 +61,20 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
 
     def drift(phase: Phase, fraction: float) -> Torque:
         phase = materialised(phase, state.step) if several else phase
-        if turns is not None and fraction > 0.0:
-            phase = wrap(phase + product(turns.angle, fraction))
         return system.drift(phase, now._replace(fraction=fraction))
 
-    moved = stepper(drift, phase, now.dt, increment)
     if turns is None:
-        return wrap(moved), None
-    return cycles.turned(phase, state.low, turns, moved - phase, state.step)
+        return wrap(stepper(drift, phase, now.dt, increment)), None
+
+    def drift_beside(moved: Phase, fraction: float) -> Torque:
+        """The drift at what the stepper has moved so far, in the frame that turns."""
+        if fraction == 0.0:
+            return drift(phase, fraction)
+        return drift(wrap(phase + (moved + product(turns.angle, fraction))), fraction)
+
+    # From 0, so that small displacements are not rounded as the phase is.
+    moved = stepper(drift_beside, jnp.zeros_like(phase), now.dt, increment)
+    return cycles.turned(phase, state.low, turns, moved, state.step)
 
 
 def _next_buffers(system: AbstractSystem, state: State) -> Any:

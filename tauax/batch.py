@@ -143,20 +143,17 @@ def per_member(model, where: Callable, values) -> Varied:
     return _add_axis(_as_varied(model), MEMBER, ((where, values),))
 
 
-def over_batch(function: Callable, model, state: State, *others: Any) -> Any:
-    """`function(system, state, *others)` of one system, mapped over all batch axes of the state.
-
-    The `others` are arrays with the batch axes first.
-    """
+def over_batch(function: Callable, model, state: State) -> Any:
+    """`function(system, state)` of one system, mapped over all batch axes of the state."""
     system, axes = (model.system, model.axes) if isinstance(model, Varied) else (model, ())
 
-    def single(system, own, others):
-        return function(system, State(state.step, state.clock, **own._asdict()), *others)
+    def single(system, own):
+        return function(system, State(state.step, state.clock, **own._asdict()))
 
     mapped = single
     for name in reversed(state.axes):
-        mapped = jax.vmap(mapped, in_axes=(_mapped_leaves(system, axes, name), 0, 0))
-    return mapped(system, state.own, others)
+        mapped = jax.vmap(mapped, in_axes=(_mapped_leaves(system, axes, name), 0))
+    return mapped(system, state.own)
 
 
 def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, State]:

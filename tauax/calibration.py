@@ -46,6 +46,15 @@ def calibrated(
     """
     check_instance("model", model, TauCrystals, "pass tx.TauCrystals(...)")
     check_count("steps", steps, model.window)
+    for name in ("thresholds", "attention"):
+        fix = "moving cuts follow the field by themselves"
+        check_instance(f"{name}.cuts", getattr(model, name).cuts, FixedCuts, fix)
+    if attention is not None and len(attention) > len(model.scales):
+        raise fault(
+            f"{len(attention)} shares of attention for {len(model.scales)} scales",
+            "at most one per scale",
+            "leave some out",
+        )
     if anchors is None and attention is None:
         raise fault(
             "neither anchors nor attention", "shares of one of them", "pass anchors=(0.2, 0.6, 0.2)"

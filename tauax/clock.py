@@ -14,8 +14,8 @@ class Clock(NamedTuple):
 
     **Attributes:** `origin`, the time in seconds at step `since`, in two words so that it stays
     exact through changes of `dt`; `since`; `dt`, the length of the steps from there on, and
-    `dt_low`, what float32 leaves of a whole number of microseconds: 10⁷ steps of 0.01 s are 10⁵ s;
-    `before`, the length of the step before, 0 at the start.
+    `dt_low`, what float32 leaves of a decimal number (`cycles.nominal`): 10⁷ steps of 0.01 s are
+    10⁵ s; `before`, the length of the step before, 0 at the start.
     """
 
     origin: tuple[Scalar, Scalar]

@@ -164,7 +164,9 @@ def scheduled(model, changes: Mapping[str, Change]):
         })
 
     An event takes effect in the first step that begins at or after its time, and holds through
-    every stage of it. Where several changes touch one element, the last one named wins. Times and
+    every stage of it. What a system remembers from the start, such as the first mean of moving
+    cuts, is that before all events. Where several changes touch one element, the last one named
+    wins. Times and
     values are data: new ones compile nothing, and they can be swept, and the values learned.
 
     **Arguments:** `model`, a system or a `Varied`, the values then being those of one system;

@@ -89,7 +89,8 @@ def context(model, state: State) -> Context:
     **Arguments:** `model`, tau crystals with two cuts; `state`.
 
     **Raises:** `TypeError` for another model; `ValueError` if there are fewer scales than levels of
-    attention, or other than three anchors.
+    attention, other than three anchors, or
+    thresholds of attention that remember.
     """
     check_instance("state", state, State, "call it as tx.context(model, state)")
     system = model
@@ -146,6 +147,10 @@ def _check(system: TauCrystals) -> None:
             f"thresholds with {cuts} cuts",
             "2 cuts, between FLOW−, SYNC and FLOW+",
             "read tx.anchor, which takes any number of cuts",
+        )
+    if len(system.scales) < 2:
+        raise fault(
+            "crystals of a single scale", "two scales or more, to attend to", "read tx.anchor"
         )
     if levels >= len(system.scales):
         raise fault(

@@ -24,7 +24,13 @@ PHASES = np.linspace(-3.0, 3.0, SIZE)
 
 def clock(dt, dtype=jnp.float32):
     """A clock that has gone in steps of dt since step 0."""
-    return Clock.start(dtype)._replace(dt=jnp.asarray(dt, dtype))
+    return Clock.start(dtype).with_dt(jnp.asarray(dt, dtype), jnp.int32(0))
+
+
+def meant(dt):
+    """The number that a clock takes dt for, in its two words."""
+    now = clock(dt)
+    return exact(now.dt) + exact(now.dt_low)
 
 
 def moment(step, dt, fraction=0.0, dtype=jnp.float32):
@@ -60,11 +66,12 @@ def test_tone_is_exact_after_many_steps(step, fraction):
     tone = tx.Tone(2.0, frequency, shift, turns=2, cycles=3)
     phase = jnp.asarray(PHASES, jnp.float32)
     torque = tone(phase, moment(step, dt, fraction))
-    time = (step + Fraction(fraction)) * exact(dt)
+    time = (step + Fraction(fraction)) * meant(dt)
     angle = remainder(2 * exact(frequency) * time)
     expected = 2.0 * np.sin(angle + float(exact(shift)) - 3.0 * np.asarray(phase, np.float64))
-    # Twice the angle's 3e-7 and 4e-15 of the turns, roundings of an argument of 15 rad; twice that.
-    tolerance = 5e-6 + 4 * 4e-15 * 62.83 * 0.01 * step
+    # Twice the angle's 3e-7 and 1.5e-14 of the angle passed, as two words of Ω/2π and of dt hold 48
+    # digits each; roundings of an argument of 15 rad; twice that.
+    tolerance = 5e-6 + 4 * 1.5e-14 * 62.83 * 0.01 * step
     np.testing.assert_allclose(torque, expected, atol=tolerance)
 
 
@@ -74,13 +81,13 @@ def test_tone_in_a_run_that_began_long_ago(step):
     system = uncoupled([0.0], tx.Tone(strength, frequency))
     state = replace(tx.init(system, phase=[0.0]), step=jnp.asarray(step), clock=clock(dt))
     moved = float(tx.step(system, state, dt=dt).phase[0])
-    angle = remainder(step * exact(dt) * exact(frequency))
+    angle = remainder(step * meant(dt) * exact(frequency))
     assert moved == pytest.approx(float(exact(dt)) * strength * math.sin(angle), abs=2e-6)  # angle
 
     # The clock stays exact when dt changes.
     after = replace(tx.step(system, state, dt=0.02), phase=state.phase)
     moved = float(tx.step(system, after, dt=0.03).phase[0])
-    angle = remainder((step * exact(dt) + exact(0.02)) * exact(frequency))
+    angle = remainder((step * meant(dt) + meant(0.02)) * exact(frequency))
     assert moved == pytest.approx(float(exact(0.03)) * strength * math.sin(angle), abs=6e-6)
 
 
@@ -129,7 +136,7 @@ def test_sampled_signals_do_not_slip():
     record = np.arange(100.0)
     for step in (10**7 + 1, 10**9 + 7):
         signal = tx.Sampled(record, 0.013, beyond="repeat")
-        place = step * exact(0.01) / exact(0.013) % 100
+        place = step * Fraction("0.01") / Fraction("0.013") % 100
         low = int(place)
         expected = low + float(place - low) * ((low + 1) % 100 - low)
         # 2e-3: a quotient of 10⁹ intervals to 3e-14, and a jump of 99 at the end of the record.
@@ -302,7 +309,7 @@ def test_each_pulse_kicks_once(period, start, dt):
     drive = tx.PulseTrain(1.0, period, start=start)
     steps = np.arange(1_000_000)
     jumps = steps_kicked(drive, steps, dt)
-    wide = [np.longdouble(np.float32(one)) for one in (period, start, dt)]
+    wide = [np.longdouble(str(one)) for one in (period, start, dt)]
     count = int((steps[-1] * wide[2] - wide[1]) / wide[0]) + 1
     pulses = wide[1] + np.arange(count + 1) * wide[0]
     # A thousandth of a step before its time a pulse is due, to 1e-7 of a period: so where the
@@ -319,7 +326,7 @@ def test_pulses_after_a_billion_steps():
     drive = tx.PulseTrain(1.0, 0.37)
     begin = 10**9
     jumps = steps_kicked(drive, np.arange(begin, begin + 100_000), 0.1)
-    wide = [np.longdouble(np.float32(one)) for one in (0.37, 0.1)]
+    wide = [np.longdouble(one) for one in ("0.37", "0.1")]
     low = int(begin * wide[1] / wide[0])
     pulses = np.arange(low - 1, low + 28_000) * wide[0]
     first = np.ceil(pulses / wide[1] - np.longdouble(1e-3)).astype(np.int64) - begin

@@ -396,6 +396,16 @@ STILL = tx.TauCrystals(hertz=(0.0, 0.0, 0.0, 0.0))
         (STILL, {"anchors": (0.4, 0.3, 0.3)}, "got a run in which the cuts of thresholds fall"),
         (noisy(), {"anchors": (0.5, 0.5)}, "got no key, though the model has noise"),
         (tx.PhaseOscillators([1.0]), {}, "got model=PhaseOscillators.*expected.*TauCrystals"),
+        (
+            tx.TauCrystals(thresholds=tx.Thresholds(tx.EmaCuts((-1, 1), 1.0))),
+            {"anchors": (0.2, 0.6, 0.2)},
+            "got thresholds.cuts=EmaCuts; expected an instance of FixedCuts.*follow the field",
+        ),
+        (
+            None,
+            {"attention": (0.2,) * 5},
+            "got 5 shares of attention for 4 scales; expected at most one per scale",
+        ),
     ],
 )
 def test_refused_calibrations(model, options, message):
@@ -423,6 +433,10 @@ REFUSED = {
     "three adaptive cuts": (
         lambda: tx.TauCrystals(thresholds=tx.Thresholds(tx.EmaCuts((-1, 0, 1), 1.0))),
         "got thresholds with 3 cuts",
+    ),
+    "one scale": (
+        lambda: tx.TauCrystals(scales=("a",), hertz=(1.0,), weights=(1.0,), gain=(1.0,)),
+        "got crystals of a single scale; expected two scales or more",
     ),
     "levels": (two_scales, "got 3 levels of attention for 2 scales.*at most 1 cuts"),
     "hysteresis": (

@@ -147,19 +147,33 @@ def test_any_rate_as_it_is_stored(steps):
 
 
 def test_displacements_add_up():
-    """They come in float32; a step rounds one to 2⁻³² turns, not to a float32 near π."""
+    """However small they are: a float32 near π would lose what is below 10⁻⁷."""
     steps = 20_000
     drawn = np.random.default_rng(6)
     rates, dt = drawn_rates(60)
-    moves = np.asarray(drawn.normal(size=60) * 10.0 ** drawn.uniform(-7, 0.5, 60), np.float32)
+    moves = np.asarray(drawn.normal(size=60) * 10.0 ** drawn.uniform(-12, 0.5, 60), np.float32)
     zeros = np.zeros(60, np.float32)
     phase, _ = turn(zeros, (rates, zeros), (np.full(60, dt), zeros), moves, steps)
     for one, rate, move in zip(np.asarray(phase), rates, moves, strict=True):
         wanted = Fraction(float(rate)) * Fraction(float(dt)) * steps
         wanted += Fraction(float(move)) / (2 * PI) * steps
-        # Per step 2⁻³² turns, and a few roundings of the displacement itself.
-        allowed = steps * (2 * math.pi * 2.0**-32 + 2.4e-7 * abs(float(move)))
+        # Per step two times 2⁻⁵⁰ turns, and a few roundings of the displacement itself.
+        allowed = steps * (4 * math.pi * 2.0**-50 + 2.4e-7 * abs(float(move)))
         assert apart(one, wanted) <= 7.5e-7 + allowed
+
+
+def test_small_torques_are_not_lost():
+    """10⁻⁷ rad per step, at phases where a float32 holds 2.4·10⁻⁷."""
+    torque, steps = 1e-5, 20_000
+    drive = tx.Forcing(tx.Sine(torque, 0.0, math.pi / 2))
+    model = tx.TauCrystals(hertz=(0.0, 0.0, 10.0, 0.01), drive=drive)
+    start = np.asarray([3.0, -3.1, 2.0, 1.0])
+    state = tx.init(model, phase=start)
+    state = tx.simulate(model, state, dt=0.01, steps=steps, stepper=tx.Heun()).state
+    wanted = start + 2 * math.pi * np.asarray([0.0, 0.0, 0.0, 2.0]) + torque * 0.01 * steps
+    gap = np.asarray(state.phase) - wanted
+    # The relative 10⁻⁷ of what was moved, and how finely a phase is stored at both ends.
+    np.testing.assert_allclose((gap + 3) % (2 * math.pi), 3, rtol=0, atol=1e-6)
 
 
 def test_dt_that_changes_between_runs():

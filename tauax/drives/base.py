@@ -60,12 +60,16 @@ class Scaled(AbstractMultiple, AbstractDrive):
 
 
 def elapsed(moment: Moment, steps: Array, start: Array) -> cycles.Words:
-    """Seconds from `start` to the beginning of this step or the one before, in two words."""
+    """Seconds from `start` to the beginning of this step or the one before, in two words.
+
+    As dt, the start is the decimal number that it means (`cycles.nominal`).
+    """
     clock, since = moment.clock, steps - moment.clock.since
     high = jnp.where(since < 0, clock.before, clock.dt)
     low = jnp.where(since < 0, 0.0, clock.dt_low)
     time = cycles.elapsed(clock.origin, (high, low), since)
-    return cycles.two_sum(time, (-start, jnp.zeros_like(start)))
+    high, low = cycles.nominal(start)
+    return cycles.two_sum(time, (-high, -low))
 
 
 def check_times(name: str, times: Array) -> None:

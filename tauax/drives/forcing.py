@@ -127,7 +127,7 @@ class Sampled(AbstractSignal):
 
     def __call__(self, moment: Moment) -> Array:
         held = self.interpolation == "hold"
-        index, part = passed(self._since_start(moment, held), self.interval)
+        index, part = passed(self._since_start(moment, held), cycles.nominal(self.interval))
         if held:
             return self._sample(index, 0)
         here, following = self._sample(index, 0), self._sample(index, 1)

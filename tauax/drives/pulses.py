@@ -70,7 +70,8 @@ class PulseTrain(AbstractDrive):
         """How many kicks are due in the step: those up to its start, less those up to the last."""
         time = elapsed(moment, jnp.stack([moment.step - 1, moment.step]), self.start)
         early = _TOLERANCE * jnp.stack([moment.before, moment.dt])
-        count, _ = passed(cycles.two_sum(time, (early, jnp.zeros_like(early))), self.period)
+        time = cycles.two_sum(time, (early, jnp.zeros_like(early)))
+        count, _ = passed(time, cycles.nominal(self.period))
         before, upto = jnp.maximum(count + 1, 0)
         return jnp.where(moment.step == 0, upto, upto - before)
 

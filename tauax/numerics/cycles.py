@@ -99,15 +99,17 @@ def turned(
     """
     if phase.dtype != jnp.float32:
         return wrap(phase + turns.angle + displacement), low
-    below = low + turns.low
     moved = product(displacement, _PER_TURN)
-    moved = ((moved - jnp.round(moved)) * 2.0**32).astype(jnp.int32)
-    count = _count(phase) + turns.high + moved + (below >> 18)
+    scaled = (moved - jnp.round(moved)) * 2.0**32
+    whole = jnp.floor(scaled)
+    below = low + turns.low + ((scaled - whole) * 2.0**18).astype(jnp.int32)
+    count = _count(phase) + turns.high + whole.astype(jnp.int32) + (below >> 18)
     half = np.float32(math.pi)
     angle = count.astype(jnp.float32) * np.float32(2.0 * math.pi * 2.0**-32)
     angle = jnp.where(angle >= half, -half, angle)
     left = ((count - _count(angle)) << 18) + (below & 0x3FFFF)
     angle = jnp.where(jnp.abs(phase + displacement) <= 1e7, angle, jnp.nan)
+    # As bits of a float they are only moved, never computed with.
     angle, left = materialised_pair((angle, jax.lax.bitcast_convert_type(left, jnp.float32)), step)
     return angle, jax.lax.bitcast_convert_type(left, jnp.int32)
 

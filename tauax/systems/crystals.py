@@ -37,7 +37,7 @@ Couplings = AbstractCoupling | tuple[AbstractCoupling | None, ...] | None
 
 
 class Kind(NamedTuple):
-    """So many entities of one kind in a population; what is None is as in a single system."""
+    """So many entities of one kind in a population; what is None is as the model has it."""
 
     count: int
     hertz: Any = None
@@ -56,9 +56,12 @@ class Recollection(eqx.Module):
     anchors: Any
 
 
-def _or_fixed(*cuts: float) -> Callable[[Any], Any]:
+_CUTS = {"thresholds": (-0.3, 0.3), "attention": (0.1, 0.5)}
+
+
+def _or_fixed(name: str) -> Callable[[Any], Any]:
     """A converter that puts fixed cuts where nothing is given; no array is made on import."""
-    return lambda value: Thresholds(cuts) if value is None else value
+    return lambda value: Thresholds(_CUTS[name]) if value is None else value
 
 
 def _plain(value: Any) -> Any:
@@ -83,12 +86,14 @@ class TauCrystals(AbstractSystem):
     **Arguments:** `hertz` f, cycles per second; `weights` w and `gain` g: one number per scale,
     `[scale]`, or per entity and scale, `[entity, scale]`; frequencies also `[oscillator]`. `lead` δ
     in radians. `within`, the coupling of the crystals of one scale of one entity; `among`, that of
-    the entities on one scale; each one coupling for all scales, or a tuple with one or None for
-    each. `between`, a tuple of `tx.ScaleLink`. `noise` D and `drive` F as in `PhaseOscillators`.
-    `deviation` σ ≥ 0, the standard deviation of what every reading of the field adds at random.
-    `thresholds`, of the field; `attention`, of its variance in the last `window` values, the
-    present one included. `scales`, their names; `crystals`, how many there are on each scale, one
-    number or one per scale; `entities`, their number, or None for one system without that axis.
+    the entities on one scale, each crystal with those of its place in the others; each one coupling
+    for all scales, or a tuple with one or None for each. `between`, a tuple of `tx.ScaleLink`.
+    `noise` D and `drive` F as in `PhaseOscillators`. `deviation` σ ≥ 0, the standard deviation of
+    what every reading of the field adds at random. `thresholds`, of the field; `attention`, of its
+    variance in the last `window` values, the present one included. `scales`, their names;
+    `crystals`, how many there are on each scale, one number or one per scale; `entities`, their
+    number, or None for one system without that axis; `kinds`, the name and number of each kind of
+    them, which `with_kinds` sets.
 
     Oscillators come in the order scale, entity, crystal. Coupled crystals start at random, others
     at phase 0, unless `tx.init(..., phase=...)` says otherwise.
@@ -100,8 +105,8 @@ class TauCrystals(AbstractSystem):
     weights: Array = eqx.field(converter=numeric, metadata=FINITE, default=(0.1, 0.4, 0.3, 0.2))
     gain: Array = eqx.field(converter=numeric, metadata=FINITE, default=(0.995, 0.99, 0.985, 0.98))
     lead: Array = eqx.field(converter=numeric, metadata=FINITE, default=0.1)
-    thresholds: Thresholds = eqx.field(converter=_or_fixed(-0.3, 0.3), default=None)
-    attention: Thresholds = eqx.field(converter=_or_fixed(0.1, 0.5), default=None)
+    thresholds: Thresholds = eqx.field(converter=_or_fixed("thresholds"), default=None)
+    attention: Thresholds = eqx.field(converter=_or_fixed("attention"), default=None)
     within: Couplings = None
     between: tuple[ScaleLink, ...] = ()
     among: Couplings = None
@@ -117,6 +122,8 @@ class TauCrystals(AbstractSystem):
     def __check_init__(self) -> None:
         check_numbers(self)
         check_count("window", self.window, 2)
+        if self.kinds:
+            _check_counts(self.kinds, self.entities)
         where = self.layout
         where.check("hertz", self.hertz, each=True)
         if self.dtype not in (jnp.float32, jnp.float64):
@@ -128,7 +135,7 @@ class TauCrystals(AbstractSystem):
         if self.deviation is not None:
             check_shape("deviation", self.deviation, [()], "give one number for all readings")
         for name in ("thresholds", "attention"):
-            fix = f"pass {name}=tx.Thresholds((0.1, 0.5))"
+            fix = f"pass {name}=tx.Thresholds({_CUTS[name]})"
             check_instance(name, getattr(self, name), Thresholds, fix)
         check_instance("between", self.between, tuple, "pass a tuple of tx.ScaleLink(...)")
         for link in self.between:
@@ -139,7 +146,13 @@ class TauCrystals(AbstractSystem):
                 one.check(count)
         for one in self._couplings("among"):
             if one is not None:
-                one.check(self._number_of_entities())
+                if self.entities is None:
+                    raise fault(
+                        "a coupling among the entities of a model without them",
+                        "entities to couple",
+                        "pass entities= as well, or couple crystals by within=",
+                    )
+                one.check(self.entities)
         for name, kind in _PARTS.items():
             part = getattr(self, name)
             if part is not None:
@@ -161,12 +174,7 @@ class TauCrystals(AbstractSystem):
             check_instance(f"kinds[{name!r}]", kind, Kind, "pass tx.Kind(40, hertz=...)")
             check_count(f"kinds[{name!r}].count", kind.count, 1)
         counts = tuple((name, kind.count) for name, kind in kinds.items())
-        if sum(count for _, count in counts) != self.entities:
-            raise fault(
-                f"kinds of {sum(count for _, count in counts)} entities in all",
-                f"{self.entities}, the entities of the model",
-                "build the model with as many entities as there are in the kinds",
-            )
+        _check_counts(counts, self.entities)
         changed = {name: self._of_kinds(name, kinds) for name in ("hertz", "weights", "gain")}
         return replace(self, kinds=counts, **changed)
 
@@ -208,7 +216,8 @@ class TauCrystals(AbstractSystem):
 
     @property
     def random_phase(self) -> bool:
-        return self.within is not None or self.among is not None or bool(self.between)
+        coupled = self._couplings("within") + self._couplings("among")
+        return bool(self.between) or any(one is not None for one in coupled)
 
     @property
     def turns_only(self) -> bool:
@@ -246,7 +255,16 @@ class TauCrystals(AbstractSystem):
         return Recollection(kept, anchors)
 
     def field(self, state: State) -> Array:
-        """h as it is read at a state, `[]` or `[entity]`."""
+        """h as it is read at a state, `[]` or `[entity]`.
+
+        **Raises:** `ValueError` for a state of another model.
+        """
+        if state.phase.shape != (self.size,):
+            raise fault(
+                f"a state of {state.phase.shape[-1]} oscillators for {self.size} crystals",
+                "a state of this model",
+                "make it with tx.init from this model",
+            )
         return self._read(state) if state.shared is None else state.shared
 
     def _read(self, state: State) -> Array:
@@ -257,7 +275,12 @@ class TauCrystals(AbstractSystem):
         field = _halved(terms)
         if self.deviation is None:
             return field
-        assert state.key is not None
+        if state.key is None:
+            raise fault(
+                "a state without a key for a field that is read with noise",
+                "a key",
+                "make the state from this model: tx.init(model, key=jax.random.key(0))",
+            )
         count = self._number_of_entities()
         drawn = random.normal(state.key, state.step, count, field.dtype, random.MEASURED)
         return field + product(drawn.reshape(field.shape), self.deviation)
@@ -325,7 +348,7 @@ class TauCrystals(AbstractSystem):
         common, rows = getattr(self, name), []
         for kind, one in kinds.items():
             given = getattr(one, name)
-            value = common if given is None else numeric(given)
+            value = common if given is None else numeric(given).astype(common.dtype)
             if value.shape != (len(self.scales),):
                 raise fault(
                     f"{name} of shape {value.shape} for the kind {kind!r}",
@@ -334,6 +357,17 @@ class TauCrystals(AbstractSystem):
                 )
             rows.append(jnp.broadcast_to(value, (one.count, len(self.scales))))
         return jnp.concatenate(rows)
+
+
+def _check_counts(kinds: tuple[tuple[str, int], ...], entities: int | None) -> None:
+    """Raise unless the kinds have as many entities as the model."""
+    total = sum(count for _, count in kinds)
+    if total != entities:
+        raise fault(
+            f"kinds of {total} entities in all",
+            f"{'no' if entities is None else entities} entities, as the model has",
+            f"build the model with entities={total}",
+        )
 
 
 def _halved(terms: list[Array]) -> Array:
