@@ -64,7 +64,8 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], list[np.ndarray]]:
         raise fault(
             f"{path}, a saved {found[2]}",
             f"a saved {kind}",
-            "solutions are read by tx.Solution.load, runs under way by tx.iterate(..., path=...)",
+            "solutions are read by tx.Solution.load, runs under way by "
+            "tx.iterate(..., path=...), fits by tx.fit(..., path=...)",
         )
     for name, digest in record["arrays"].items():
         if name not in entries or _digest(entries[name]) != digest:

@@ -79,13 +79,13 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
 
 def _next_buffers(system: AbstractSystem, state: State) -> Any:
     """What one system remembers after the step."""
-    system = _cast(system, system.dtype)
+    system = _cast(system, system.dtype).at(state.now)
     return system.advance(state.buffers, state)
 
 
 def _shared(system: AbstractSystem, state: State) -> Any:
     """What readouts of one system have in common, computed once and stored."""
-    found = _cast(system, system.dtype).shared(state)
+    found = _cast(system, system.dtype).at(state.now).shared(state)
     return jax.tree.map(lambda leaf: materialised(leaf, state.step), found)
 
 

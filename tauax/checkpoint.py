@@ -25,7 +25,7 @@ class Checkpoint(Generic[T]):
 
     def __init__(self, path: Path, kind: str, asked: Mapping[str, Any], fresh: T):
         check_place(path)
-        _check_reachable((asked, fresh))
+        _check_reachable(kind, (asked, fresh))
         self.path, self.kind, self.fresh = path, kind, fresh
         self.digests = {name: digest(value) for name, value in asked.items()}
 
@@ -76,11 +76,11 @@ def _is_key(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _check_reachable(arguments: Any) -> None:
+def _check_reachable(kind: str, arguments: Any) -> None:
     arrays = (leaf for leaf in jax.tree.leaves(arguments) if isinstance(leaf, jax.Array))
     if not all(array.is_fully_addressable for array in arrays):
         raise fault(
-            "a run divided among processes",
+            f"a {kind} divided among processes",
             "members on this process only",
             "leave out path=, and save what each process can reach",
         )

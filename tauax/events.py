@@ -1,6 +1,6 @@
 """Events: parameters that jump, and edges that are cut, at given times."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -18,7 +18,6 @@ from tauax.noise import AbstractNoise
 from tauax.numerics.cycles import Words
 from tauax.numerics.fusion import materialised
 from tauax.selection import select
-from tauax.state import State
 from tauax.systems.base import AbstractSystem
 
 
@@ -93,10 +92,8 @@ class Scheduled(AbstractSystem):
 
     def check_values(self) -> None:
         """Raise for a value that its leaf may not hold."""
-        leaves, structure = jax.tree.flatten(self.system)
-        for change in self.changes:
-            changed = [*leaves[: change.leaf], change.values, *leaves[change.leaf + 1 :]]
-            check_numbers(structure.unflatten(changed))
+        for changed in self._changed():
+            check_numbers(changed)
 
     def __getitem__(self, name: str) -> Replacement:
         return {change.name: change for change in self.changes}[name]
@@ -126,13 +123,11 @@ class Scheduled(AbstractSystem):
         return self.system.rotation
 
     def check_dt(self, dt: Any) -> None:
-        self.system.check_dt(dt)
+        for system in (self.system, *self._changed()):
+            system.check_dt(dt)
 
     def initial_phase(self, key: MemberKey | None) -> Phase:
         return self.system.initial_phase(key)
-
-    def shared(self, state: State) -> Any:
-        return self.at(state.now).shared(state)
 
     def first_buffers(self, phase: Phase) -> Any:
         return self.system.first_buffers(phase)
@@ -143,9 +138,6 @@ class Scheduled(AbstractSystem):
     def jump(self, phase: Phase, moment: Moment) -> Phase:
         return self.at(moment).jump(phase, moment)
 
-    def advance(self, buffers: Any, state: State) -> Any:
-        return self.at(state.now).advance(buffers, state)
-
     def at(self, moment: Moment) -> AbstractSystem:
         leaves, structure = jax.tree.flatten(self.system)
         for change in self.changes:
@@ -153,6 +145,13 @@ class Scheduled(AbstractSystem):
             value = change(leaves[change.leaf], moment)
             leaves[change.leaf] = materialised(value, moment.step)
         return structure.unflatten(leaves).at(moment)
+
+    def _changed(self) -> Iterator[AbstractSystem]:
+        """The system with all the values of each change in place of its leaf, to look at them."""
+        leaves, structure = jax.tree.flatten(self.system)
+        for change in self.changes:
+            values = [*leaves[: change.leaf], change.values, *leaves[change.leaf + 1 :]]
+            yield structure.unflatten(values)
 
 
 def scheduled(model, changes: Mapping[str, Change]):

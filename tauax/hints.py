@@ -89,8 +89,7 @@ def context(model, state: State) -> Context:
     **Arguments:** `model`, tau crystals with two cuts; `state`.
 
     **Raises:** `TypeError` for another model; `ValueError` if there are fewer scales than levels of
-    attention, other than three anchors, or
-    thresholds of attention that remember.
+    attention, other than three anchors, or thresholds of attention that remember.
     """
     check_instance("state", state, State, "call it as tx.context(model, state)")
     system = model

@@ -764,7 +764,7 @@ BAD = {
         "Thresholds.hysteresis of shape .2,.* give one number",
     ),
     "dwell": (lambda: Thresholds((0.0,), dwell=-1), "Thresholds.dwell = -1.0; .* ≥ 0"),
-    "decision": (lambda: Thresholds((0.0,), 0.1), "decision=0.1; .* pass Hard.., Soft.0.05."),
+    "decision": (lambda: Thresholds((0.0,), 0.1), "decision=0.1; .* pass tx.Hard.., tx.Soft.0.05."),
     "decision_class": (lambda: Thresholds((0.0,), Soft), "decision=the class Soft; .* instance"),
     "cuts_class": (lambda: Thresholds(EmaCuts), "expected a real number or an array of numbers"),
     "cuts_complex": (lambda: Thresholds((1j, 2j)), "expected a real number"),

@@ -4,6 +4,8 @@ The order of `jnp.sum` depends on the shape of the whole batch. Halving the last
 rounding error grows like log N instead of N, and on a CPU it is faster.
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Array
 
 
@@ -18,6 +20,15 @@ def total(x: Array) -> Array:
         x = x[..., :half] + x[..., half : 2 * half]
         size = half
     return x[..., 0] + odd
+
+
+def total_of(terms: Sequence[Array]) -> Array:
+    """The sum of separate arrays, in the order in which `total` adds entries."""
+    half = len(terms) // 2
+    if half == 0:
+        return terms[0]
+    pairs = [a + b for a, b in zip(terms[:half], terms[half : 2 * half], strict=True)]
+    return total_of(pairs) + terms[-1] if len(terms) % 2 else total_of(pairs)
 
 
 def mean(x: Array) -> Array:

@@ -27,6 +27,7 @@ from tauax.noise import AbstractNoise
 from tauax.numerics import random
 from tauax.numerics.cycles import Words, nominal
 from tauax.numerics.fusion import product
+from tauax.numerics.reduce import total_of
 from tauax.numerics.trig import sincos, sincos_wrapped
 from tauax.scales import NAMES, Layout, ScaleLink, layout
 from tauax.state import State
@@ -272,7 +273,7 @@ class TauCrystals(AbstractSystem):
         sin, _ = sincos(state.phase + self.lead.astype(kind))
         share = (self.weights * self.gain).astype(kind).T  # scale first
         terms = [product(x, share[s]) for s, x in enumerate(self.layout.means(sin))]
-        field = _halved(terms)
+        field = total_of(terms)
         if self.deviation is None:
             return field
         if state.key is None:
@@ -368,16 +369,6 @@ def _check_counts(kinds: tuple[tuple[str, int], ...], entities: int | None) -> N
             f"{'no' if entities is None else entities} entities, as the model has",
             f"build the model with entities={total}",
         )
-
-
-def _halved(terms: list[Array]) -> Array:
-    """Their sum by halves, as `numerics.reduce.total` has it."""
-    half = len(terms) // 2
-    if len(terms) == 1:
-        return terms[0]
-    odd = terms[2 * half :]
-    pairs = [a + b for a, b in zip(terms[:half], terms[half : 2 * half], strict=True)]
-    return _halved(pairs) + odd[0] if odd else _halved(pairs)
 
 
 _PARTS = {"noise": AbstractNoise, "drive": AbstractDrive}

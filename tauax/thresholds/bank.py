@@ -91,7 +91,7 @@ class Thresholds(eqx.Module):
     dwell: Array | None = eqx.field(converter=_if_given, metadata=NONNEGATIVE, default=None)
 
     def __check_init__(self) -> None:
-        fix = "pass Hard(), Soft(0.05) or StraightThrough(0.05)"
+        fix = "pass tx.Hard(), tx.Soft(0.05) or tx.StraightThrough(0.05)"
         check_instance("decision", self.decision, AbstractDecision, fix)
         check_single(self, "hysteresis", "dwell")
 
