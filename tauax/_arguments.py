@@ -14,6 +14,7 @@ from tauax._checks import (
     is_concrete,
 )
 from tauax._types import numeric
+from tauax.adjoints import AbstractAdjoint, Segments
 from tauax.batch import MEMBER, Varied
 from tauax.monitors.base import AbstractMonitor
 from tauax.noise import GivenNoise
@@ -79,6 +80,15 @@ def check_run(model, state, dt, stepper, monitors) -> dict[str, AbstractMonitor]
             "pass tx.Moments(...), tx.Trace(...) or tx.Rotations()",
         )
     return dict(monitors)
+
+
+def checked_adjoint(adjoint: AbstractAdjoint | None) -> AbstractAdjoint:
+    """How to differentiate a run, by default in segments."""
+    if adjoint is None:
+        return Segments()
+    fix = "pass for example adjoint=tx.Segments() or adjoint=tx.Sweep()"
+    check_instance("adjoint", adjoint, AbstractAdjoint, fix)
+    return adjoint
 
 
 def _check_state(model, state: State) -> None:

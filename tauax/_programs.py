@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from tauax import _scan
 from tauax._scan import Run
+from tauax.adjoints import Segments
 from tauax.batch import MEMBER, Varied, over_batch
 from tauax.clock import Clock
 from tauax.devices import divided, placed
@@ -74,16 +75,19 @@ def step(model, state: State, dt: Array, stepper: AbstractStepper) -> State:
 
 
 @partial(jax.jit, static_argnames=("steps",))
-def simulate(model, state: State, dt: Array, steps: int, stepper, monitors) -> Solution:
+def simulate(model, state: State, dt: Array, steps: int, stepper, monitors, adjoint) -> Solution:
     """A whole run."""
-    begun, seen = _start(steps, monitors), _finish(monitors)
 
-    def whole(model, state: State) -> Solution:
-        run = _scan.advance(model, begun(model, state), steps, stepper, monitors)
-        return seen(model, run)
+    def run(model, state: State, stepper, monitors) -> Solution:
+        begun, seen = _start(steps, monitors), _finish(monitors)
 
-    state = timed(state, dt)
-    return divided(whole, model, state, state, _itself, lambda m, s: seen(m, begun(m, s)))
+        def whole(model, state: State) -> Solution:
+            run = _scan.advance(model, begun(model, state), steps, stepper, monitors, adjoint)
+            return seen(model, run)
+
+        return divided(whole, model, state, state, _itself, lambda m, s: seen(m, begun(m, s)))
+
+    return adjoint.through(run, model, timed(state, dt), stepper, monitors)
 
 
 @partial(jax.jit, static_argnames=("steps",))
@@ -100,7 +104,7 @@ def advance(model, run: Run, steps: int, stepper, monitors) -> Run:
     begun = _start(run.steps, monitors)
 
     def further(model, run: Run) -> Run:
-        return _scan.advance(model, run, steps, stepper, monitors)
+        return _scan.advance(model, run, steps, stepper, monitors, Segments())
 
     return divided(further, model, run, run.state, begun, begun)
 

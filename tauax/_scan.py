@@ -8,10 +8,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from tauax._checks import fault
 from tauax._types import Phase, Step, Torque
+from tauax.adjoints import AbstractAdjoint
 from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
 from tauax.numerics import cycles
@@ -34,13 +36,40 @@ def step_once(model, state: State, stepper: AbstractStepper) -> State:
 def _advance(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later."""
 
-    def phases(words: _Phases) -> _Phases:
-        before = replace(state, phase=words[0], low=words[1])
-        return over_batch(partial(_next_phase, stepper), model, before)
-
-    phase, low = isolated(phases, (state.phase, state.low), state.step)
+    phase, low = _next_phases(model, stepper, state)
     buffers = over_batch(_next_buffers, model, state)
     return replace(state, step=state.step + 1, phase=phase, low=low, buffers=buffers, shared=None)
+
+
+@jax.custom_jvp
+def _next_phases(model, stepper: AbstractStepper, state: State) -> _Phases:
+    """The phases of all members one step later, with the same bits wherever it is called."""
+
+    def phases(words: _Phases) -> _Phases:
+        return _every_phase(model, stepper, replace(state, phase=words[0], low=words[1]))
+
+    return isolated(phases, (state.phase, state.low), state.step)
+
+
+@partial(_next_phases.defjvp, symbolic_zeros=True)
+def _next_phases_jvp(primals, tangents):
+    # What is not isolated can be linearised without the values that only the step itself needs.
+    values, structure = jax.tree.flatten(primals)
+    directions = structure.flatten_up_to(tangents)
+    moved = [k for k, one in enumerate(directions) if not isinstance(one, SymbolicZero)]
+
+    def linearised(*leaves: Array) -> _Phases:
+        every = list(values)
+        for place, leaf in zip(moved, leaves, strict=True):
+            every[place] = leaf
+        return _every_phase(*structure.unflatten(every))
+
+    change = jax.jvp(linearised, [values[k] for k in moved], [directions[k] for k in moved])[1]
+    return _next_phases(*primals), change
+
+
+def _every_phase(model, stepper: AbstractStepper, state: State) -> _Phases:
+    return over_batch(partial(_next_phase, stepper), model, state)
 
 
 def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> _Phases:
@@ -147,10 +176,17 @@ def start(model, state: State, steps: int, monitors: Monitors) -> Run:
     return Run(state, accumulators, state.step, steps)
 
 
-def advance(model, run: Run, steps: int, stepper: AbstractStepper, monitors: Monitors) -> Run:
+def advance(
+    model,
+    run: Run,
+    steps: int,
+    stepper: AbstractStepper,
+    monitors: Monitors,
+    adjoint: AbstractAdjoint,
+) -> Run:
     """The run after `steps` more steps."""
 
-    def body(carry: tuple[State, dict[str, Any]], _: None):
+    def body(carry: tuple[State, dict[str, Any]]) -> tuple[State, dict[str, Any]]:
         state, accumulators = carry
         state = replace(state, shared=over_batch(_shared, model, state))
         seen, since = undoubled(state), state.step - run.begin
@@ -160,10 +196,10 @@ def advance(model, run: Run, steps: int, stepper: AbstractStepper, monitors: Mon
             else accumulators[name]
             for name, monitor in monitors.items()
         }
-        return (_advance(model, state, stepper), accumulators), None
+        return _advance(model, state, stepper), accumulators
 
     carry = (doubled(run.state), run.accumulators)
-    (state, accumulators), _ = jax.lax.scan(body, carry, None, length=steps)
+    state, accumulators = adjoint.loop(body, carry, steps)
     return Run(undoubled(state), accumulators, run.begin, run.steps)
 
 

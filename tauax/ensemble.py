@@ -13,11 +13,13 @@ from tauax._arguments import (
     batch_sizes,
     check_last_step,
     check_run,
+    checked_adjoint,
     checked_phase,
     key_missing,
 )
 from tauax._checks import check_count, check_instance, is_concrete, typed_key
 from tauax._scan import Run
+from tauax.adjoints import AbstractAdjoint
 from tauax.batch import Varied, pick
 from tauax.checkpoint import Checkpoint
 from tauax.devices import checked_mesh, gathered
@@ -92,6 +94,7 @@ def simulate(
     steps: int,
     stepper: AbstractStepper = Euler(),
     monitors: Mapping[str, AbstractMonitor] = _NO_MONITORS,
+    adjoint: AbstractAdjoint | None = None,
     memory: int | None = None,
     throw: bool = True,
 ) -> Solution:
@@ -99,10 +102,11 @@ def simulate(
 
     **Arguments:** `model` and `state`, as given to and got from `init`; `dt` in seconds; `steps`;
     `stepper`: `Euler()`, `Heun()`, `SRA1()` or, without noise, `RK4()`; `monitors`, by name, each
-    read before every step that is due; `memory`, the bytes that the run may take at once: if the
-    members do not fit, they run in parts, one after the other, with the same numbers, and what was
-    monitored is gathered on the host (`tx.plan` tells how many parts); `throw`, whether to raise if
-    a phase stops being finite.
+    read before every step that is due; `adjoint`, how derivatives of the run are found:
+    `Segments()` if left out, `Sweep()`, `FullTape()`, `Truncated(window)` or `ForwardMode()`;
+    `memory`, the bytes that the run may take at once: if the members do not fit, they run in parts,
+    one after the other, with the same numbers, and what was monitored is gathered on the host
+    (`tx.plan` tells how many parts); `throw`, whether to raise if a phase stops being finite.
 
     **Returns:** a `Solution`. A run that carries on from `.state` continues this one exactly, and
     `sol.then(more)` joins their monitors.
@@ -114,10 +118,11 @@ def simulate(
     """
     steps = check_count("steps", steps, 1)
     monitors = check_run(model, state, dt, stepper, monitors)
+    adjoint = checked_adjoint(adjoint)
     check_last_step(model, state, steps)
     seconds = _programs.seconds(dt, state)
     run = _programs.simulate if memory is None else in_parts(memory)
-    arguments = (model, state, seconds, steps, stepper, monitors)
+    arguments = (model, state, seconds, steps, stepper, monitors, adjoint)
     check_room(state, steps, lambda: _programs.simulate.eval_shape(*arguments))
     with out_of_memory(state):
         solution = run(*arguments)

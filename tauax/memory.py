@@ -15,6 +15,7 @@ import numpy as np
 from tauax import _programs
 from tauax._arguments import check_last_step, check_run
 from tauax._checks import check_count, fault, is_concrete
+from tauax.adjoints import Segments
 from tauax.devices import joined, member_axes, part
 from tauax.monitors.base import AbstractMonitor
 from tauax.solution import Solution
@@ -63,7 +64,7 @@ def plan(
     steps = check_count("steps", steps, 1)
     monitors = check_run(model, state, dt, stepper, monitors or {})
     check_last_step(model, state, steps)
-    rest = (_programs.seconds(dt, state), steps, stepper, monitors)
+    rest = (_programs.seconds(dt, state), steps, stepper, monitors, Segments())
     members, at_once = _members(state), (model, state)
     if memory is not None and needed_bytes(*at_once, *rest) > memory:
         at_once = part(model, state, 0, members_that_fit(memory, model, state, *rest))
@@ -78,14 +79,14 @@ def in_parts(memory: int) -> Callable[..., Solution]:
     """`_programs.simulate` in as many parts of the members as keep each below `memory` bytes."""
     check_count("memory", memory, 1)
 
-    def run(model, state: State, dt, steps: int, stepper, monitors) -> Solution:
+    def run(model, state: State, dt, steps: int, stepper, monitors, adjoint) -> Solution:
         if not all(map(is_concrete, jax.tree.leaves((model, state, dt)))):
             raise fault(
                 "memory= inside jit, grad or vmap",
                 "a run whose size is known",
                 "leave it out, or call simulate outside the transformation",
             )
-        rest = (dt, steps, stepper, monitors)
+        rest = (dt, steps, stepper, monitors, adjoint)
         if needed_bytes(model, state, *rest) <= memory:
             return _programs.simulate(model, state, *rest)
         size, members = members_that_fit(memory, model, state, *rest), state.phase.shape[-2]
@@ -100,9 +101,9 @@ def in_parts(memory: int) -> Callable[..., Solution]:
     return run
 
 
-def needed_bytes(model, state: State, dt, steps: int, stepper, monitors) -> int:
+def needed_bytes(model, state: State, *rest) -> int:
     """The bytes that a run takes on all devices together, as the compiler has it."""
-    compiled = _programs.simulate.lower(model, state, dt, steps, stepper, monitors).compile()
+    compiled = _programs.simulate.lower(model, state, *rest).compile()
     found = compiled.memory_analysis()
     if found is None:
         raise fault(
@@ -171,13 +172,13 @@ def _host_bytes() -> int | None:
         return None
 
 
-def _seconds_needed(model, state: State, dt, steps: int, stepper, monitors) -> float:
+def _seconds_needed(model, state: State, dt, steps: int, *rest) -> float:
     """The time of the run, from the fastest of three short ones."""
     probe = max(1, min(steps, _PROBE // max(1, int(np.prod(state.phase.shape)))))
     times = []
     for _ in range(4):
         begin = time.perf_counter()
-        jax.block_until_ready(_programs.simulate(model, state, dt, probe, stepper, monitors))
+        jax.block_until_ready(_programs.simulate(model, state, dt, probe, *rest))
         times.append(time.perf_counter() - begin)
     return min(times[1:]) * steps / probe  # the first compiles
 

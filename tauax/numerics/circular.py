@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -10,6 +11,7 @@ from tauax.numerics.reduce import mean
 from tauax.numerics.trig import reduce_turns, sincos
 
 
+@jax.custom_jvp
 def wrap(x: Array) -> Array:
     """The angle equal to `x` modulo 2π in [−π, π), where π is its nearest float of that dtype.
 
@@ -23,6 +25,12 @@ def wrap(x: Array) -> Array:
     angle = jnp.where(angle < -half, angle + 2.0 * half, angle)
     known = jnp.abs(x) <= (1e7 if x.dtype == jnp.float32 else 1e15)
     return jnp.where(known & (jnp.abs(angle) <= half), angle, jnp.nan)
+
+
+@wrap.defjvp
+def _wrap_jvp(primals, tangents):
+    # Without the tests of the value, which would have to be made once more on the way back.
+    return wrap(*primals), tangents[0]
 
 
 def difference(a: Array, b: Array) -> Array:

@@ -6,10 +6,12 @@ they change nothing.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ def isolated(function: Callable[[T], T], value: T, step: Array) -> T:
     )
 
 
+@jax.custom_jvp
 def materialised(value: T, step: Array) -> T:
     """`value`, computed once and stored instead of once more in each of its uses.
 
@@ -36,6 +39,11 @@ def materialised(value: T, step: Array) -> T:
     vectors; the step ran ten times slower.
     """
     return jax.lax.platform_dependent(value, step, cpu=_stored, default=lambda value, step: value)
+
+
+@materialised.defjvp
+def _materialised_jvp(primals, tangents):
+    return materialised(*primals), tangents[0]
 
 
 def materialised_pair(pair: tuple[Array, Array], step: Array) -> tuple[Array, Array]:
@@ -65,6 +73,15 @@ def quotient(a: Array, b: Array | float | int) -> Array:
     return product(a, 1.0 / b)
 
 
-def product(a: Array, b: Array | float | int) -> Array:
+@jax.custom_jvp
+def product(a: Array | float, b: Array | float | int) -> Array:
     """a·b, rounded before anything is added to it."""
     return jnp.where(a == a, a * b, a)  # noqa: PLR0124
+
+
+@partial(product.defjvp, symbolic_zeros=True)
+def _product_jvp(primals, tangents):
+    a, b = primals
+    pairs = zip(tangents, (b, a), strict=True)
+    changes = [dot * other for dot, other in pairs if not isinstance(dot, SymbolicZero)]
+    return product(a, b), sum(changes[1:], changes[0])
