@@ -66,10 +66,10 @@ def test_sparse_is_dense(x64, size, sources, norm):
 )
 def test_long_sums_go_by_levels(sources, levels):
     few = tx.Sparse(np.full(sources, 3), np.arange(sources), size=max(sources, 4))
-    assert len(few.levels) == levels
+    assert len(few.edges.into) == levels
     # Every edge is found once on the first level, and every piece once on the next.
     terms = sources
-    for level in few.levels:
+    for level in few.edges.into:
         places = np.concatenate([np.asarray(one.edge).ravel() for one in level.slots])
         assert sorted(places[places < terms]) == list(range(terms))
         assert max(len(one.edge) for one in level.slots) <= 16

@@ -6,13 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
 from tauax._checks import check_count, check_numbers, check_shape, fault, is_concrete
 from tauax._types import FINITE, numeric
 from tauax.couplings.base import AbstractNetwork, Norm, check_norm
-from tauax.numerics.fusion import materialised
+from tauax.numerics.edges import Edges, sums
 
 
 class Sparse(AbstractNetwork):
@@ -31,9 +30,7 @@ class Sparse(AbstractNetwork):
     """
 
     weights: Array = eqx.field(metadata=FINITE)
-    target: Array
-    source: Array
-    levels: tuple["_Level", ...]
+    edges: Edges
     strength: Array = eqx.field(metadata=FINITE, default=1.0)
     lag: Array = eqx.field(metadata=FINITE, default=0.0)
     size: int = eqx.field(static=True, default=0)
@@ -62,8 +59,7 @@ class Sparse(AbstractNetwork):
         _check_once(*ends, self.size)
         self.weights = _one_each(numeric(weights), ends[0].size)
         self.strength, self.lag = numeric(strength), numeric(lag)
-        self.target, self.source = jnp.asarray(ends[0]), jnp.asarray(ends[1])
-        self.levels = _levels(*ends, self.size)
+        self.edges = Edges.between(*ends, self.size)
         check_numbers(self)
 
     @classmethod
@@ -147,9 +143,8 @@ class Sparse(AbstractNetwork):
 
         **Raises:** `ValueError` if there is no such edge.
         """
-        found = np.flatnonzero(
-            (np.asarray(self.target) == target) & (np.asarray(self.source) == source)
-        )
+        ends = np.asarray(self.target), np.asarray(self.source)
+        found = np.flatnonzero((ends[0] == target) & (ends[1] == source))
         if found.size == 0:
             raise fault(
                 f"an edge from {source} to {target}, which is not there",
@@ -158,136 +153,22 @@ class Sparse(AbstractNetwork):
             )
         return int(found[0])
 
+    @property
+    def target(self) -> Array:
+        """The target of every edge."""
+        return self.edges.target
+
+    @property
+    def source(self) -> Array:
+        """The source of every edge."""
+        return self.edges.source
+
     def received(self) -> Array:
         return jax.ops.segment_sum(jnp.abs(self.weights), self.target, self.size)
 
     def weighted(self, sin: Array, cos: Array) -> tuple[Array, Array]:
-        network = (self.levels, self.target, self.source)
-        both = _product(self.weights, network, jnp.stack([sin, cos]))
+        both = sums(self.weights, self.edges, jnp.stack([sin, cos]))
         return both[0], both[1]
-
-
-class _Slots(eqx.Module):
-    """The edges into some targets with about as many sources each, in rows of equal length.
-
-    **Attributes:** `edge`, `[slot, row]`, the position in the weights, or one past their end where
-    a row has no edge left; `source`, `[slot, row]`.
-    """
-
-    edge: Array
-    source: Array
-
-
-class _Level(eqx.Module):
-    """A sum over at most `_LONGEST` terms for every row.
-
-    **Attributes:** `slots`; `order`, `[row]`, where each row's sum is found among those of all
-    slots.
-    """
-
-    slots: tuple[_Slots, ...]
-    order: Array
-
-    def __call__(self, weights: Array, terms: Array) -> Array:
-        """Σ w·x over the edges into each row, for terms x `[source, member]`."""
-        padded = jnp.concatenate([weights, jnp.zeros((1,), weights.dtype)])
-        sums = []
-        for one in self.slots:
-            total = jnp.zeros((one.edge.shape[1], terms.shape[1]), terms.dtype)
-            for edge, source in zip(one.edge, one.source, strict=True):
-                total = total + padded[edge][:, None] * terms[source]
-            sums.append(total)
-        return materialised(jnp.concatenate(sums)[self.order], self.order[0])
-
-
-# Terms added in one piece of code: more only lengthen compilation. Longer sums go by levels.
-_LONGEST = 16
-
-
-@jax.custom_jvp
-def _product(weights: Array, network: tuple, sources: Array) -> Array:
-    """Σ w·x over the edges into each oscillator, for `sources` x of shape `[..., oscillator]`."""
-    return _fast(weights, network, sources)
-
-
-@_product.defjvp
-def _product_jvp(primals, tangents):
-    # The plain sums, which JAX can transpose: the fast ones are written for one direction.
-    weights, network, sources = primals
-    of_weights = _plain(tangents[0], network, sources)
-    of_sources = _plain(weights, network, tangents[2])
-    return _product(*primals), of_weights + of_sources
-
-
-@custom_vmap
-def _fast(weights: Array, network: tuple, sources: Array) -> Array:
-    """The product by rows of all members: one oscillator's sources are added as whole rows.
-
-    A sum per member gathers one number at a time; with members last, it adds vectors.
-    """
-    (first, *others), _, _ = network
-    shape = sources.shape
-    columns = sources.reshape(-1, shape[-1]).T
-    rows = first(weights, materialised(columns, first.order[0]))
-    for level in others:
-        rows = level(jnp.ones(rows.shape[:1], weights.dtype), rows)
-    return rows.T.reshape(shape)
-
-
-@_fast.def_vmap
-def _fast_batched(size: int, batched, weights: Array, network: tuple, sources: Array):
-    if batched[0]:  # each member has weights of its own
-        return jax.vmap(_plain, in_axes=(0, None, 0 if batched[2] else None))(
-            weights, network, sources
-        ), True
-    return _fast(weights, network, sources), True
-
-
-def _plain(weights: Array, network: tuple, sources: Array) -> Array:
-    """The product as sums over segments of the edges."""
-    levels, target, source = network
-
-    def one(x: Array) -> Array:
-        return jax.ops.segment_sum(weights * x[source], target, levels[-1].order.shape[0])
-
-    shape = sources.shape
-    return jax.vmap(one)(sources.reshape(-1, shape[-1])).reshape(shape)
-
-
-def _levels(target: np.ndarray, source: np.ndarray, size: int) -> tuple[_Level, ...]:
-    """Sums of at most `_LONGEST` edges each; then, where there are more, the sums of those."""
-    degree = np.bincount(target, minlength=size)
-    if degree.max() <= _LONGEST:
-        return (_level(target, source, size),)
-    edges = np.argsort(target, kind="stable")
-    rank = np.arange(len(edges)) - (np.cumsum(degree) - degree)[target[edges]]
-    pieces = -(-degree // _LONGEST)
-    piece = np.empty_like(target)
-    piece[edges] = (np.cumsum(pieces) - pieces)[target[edges]] + rank // _LONGEST
-    whole, part = np.repeat(np.arange(size), pieces), np.arange(int(pieces.sum()))
-    return (_level(piece, source, len(part)), *_levels(whole, part, size))
-
-
-def _level(target: np.ndarray, source: np.ndarray, size: int) -> _Level:
-    """The edges in slots: rows of similar length together, the longest first."""
-    edges = np.argsort(target, kind="stable")
-    degree = np.bincount(target, minlength=size)
-    first = np.cumsum(degree) - degree
-    rows = np.argsort(-degree, kind="stable")
-    slots, begin = [], 0
-    while begin < size:
-        longest = degree[rows[begin]]
-        # At least half of the places of every row are used.
-        similar = np.count_nonzero(2 * degree[rows[begin:]] > longest) if longest else size - begin
-        taken = rows[begin : begin + similar]
-        place = np.arange(int(longest))[:, None]
-        used = place < degree[taken]
-        edge = np.full(used.shape, len(target))
-        edge[used] = edges[(first[taken] + place)[used]]
-        origin = np.append(source, 0)[edge]
-        slots.append(_Slots(jnp.asarray(edge, jnp.int32), jnp.asarray(origin, jnp.int32)))
-        begin += similar
-    return _Level(tuple(slots), jnp.asarray(np.argsort(rows), jnp.int32))
 
 
 def _ends(name: str, ends: Any, size: int) -> np.ndarray:
