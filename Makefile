@@ -43,5 +43,5 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "tauax needs Python 3.11 or later; try make PYTHON=/path/to/python3.11"'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[cli,plot,xarray,data]" --group test --group lint --group docs
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[cli,plot,xarray,data,fit]" --group test --group lint --group docs
 	touch $@

@@ -15,7 +15,7 @@ from jaxtyping import Array
 import tauax as tx
 from tauax._types import numeric
 from tauax.learn import descent
-from tauax.learn.arguments import checked_task
+from tauax.learn.arguments import checked_problem, checked_task
 from tauax.learn.fit import FitError, fit
 from tauax.learn.transforms import AbstractTransform, Bounded, Ordered, Positive, Simplex
 
@@ -288,7 +288,8 @@ def test_the_better_of_two_minima():
 
 def begun_from(starts: int, spread: float) -> np.ndarray:
     """The frequencies at which the starts begin."""
-    task, _ = checked_task(still, system(), both, None, SGD, KEY, common_noise=False)
+    problem, _, key = checked_problem(system(), both, None, KEY)
+    task = checked_task(problem, still, SGD, key, None, None, common_noise=False)
     course = descent.begin(task, 1, starts, jnp.asarray(spread))
     return np.asarray(course.search.free[0])
 
@@ -313,7 +314,7 @@ class Stop(Exception):
 def stopping(after: int):
     calls = count(1)
 
-    def report(done, steps, losses):
+    def report(done, steps, fit):
         if next(calls) == after:
             raise Stop
 
@@ -324,14 +325,44 @@ def test_reports():
     for starts, axis in ((1, ()), (3, (3,))):
         seen = []
 
-        def report(done, steps, losses, seen=seen):
-            seen.append((done, steps, losses))
+        def report(done, steps, fit, seen=seen):
+            seen.append((done, steps, fit))
 
         found = run(starts=starts, chunk=9, report=report)
         assert [done for done, *_ in seen] == [9, 18, STEPS]
-        for done, steps, losses in seen:
-            assert steps == STEPS and losses.shape == (*axis, done)
-            np.testing.assert_array_equal(losses, found.losses[..., :done])
+        for done, steps, now in seen:
+            assert steps == STEPS and now.losses.shape == (*axis, done)
+            np.testing.assert_array_equal(now.losses, found.losses[..., :done])
+            assert now.status.shape == axis and not now.status.any()
+        assert_same(seen[-1][-1], found)
+        for done, _, now in seen[:-1]:  # at the numbers of the last loss there is
+            np.testing.assert_array_equal(now.final_losses, now.losses[..., -1])
+            np.testing.assert_array_equal(now.step, np.full(axis, done - 1))
+            loss = jax.jit(bowl)(now.model, jax.random.fold_in(KEY, done - 1))
+            np.testing.assert_allclose(now.loss, loss, rtol=1e-5)  # compiled apart
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_a_report_that_ends_the_fit(starts, tmp_path):
+    options = {"starts": starts, "chunk": 6, "optimizer": optax.sgd(0.05, momentum=0.5)}
+    seen, path = [], tmp_path / "fit.npz"
+
+    def report(done, steps, fit):
+        seen.append(done)
+        return np.asarray(fit.losses).min() < 20.0 and done >= 12
+
+    found = run(**options, path=path, report=report)
+    assert seen == [6, 12]
+    assert_same(found, run(**options, steps=12))  # as if that had been asked for
+    assert found.losses.shape[-1] == 12 and (np.asarray(found.step) == 12).all()
+    assert_same(run(**options, path=path, report=stopping(1)), found)  # the end is in the file
+
+
+def test_what_else_a_report_returns_ends_nothing():
+    for answer in (None, 1, "stop", np.ones(3), False, np.False_, jnp.zeros(())):
+        assert run(steps=4, chunk=2, report=lambda *_, answer=answer: answer).losses.shape == (4,)
+    for answer in (True, np.True_, jnp.asarray(True)):
+        assert run(steps=4, chunk=2, report=lambda *_, answer=answer: answer).losses.shape == (2,)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, STEPS, 1000])
@@ -356,7 +387,7 @@ def test_resumed_is_uninterrupted(form, tmp_path):
             run(**options, chunk=6, path=path, report=stopping(1))
     seen = []
     found = run(
-        **options, chunk=5, path=str(path), report=lambda done, steps, losses: seen.append(done)
+        **options, chunk=5, path=str(path), report=lambda done, steps, fit: seen.append(done)
     )
     assert seen == [17, 22, 23]
     assert_same(found, run(**options))
@@ -452,8 +483,8 @@ def spread_out(model, key):
 def test_a_loss_that_is_not_finite(tmp_path):
     path, calls = tmp_path / "fit.npz", []
 
-    def report(done, steps, losses):
-        calls.append((done, losses))
+    def report(done, steps, fit):
+        calls.append((done, fit.losses))
 
     options = {"where": strength, "optimizer": optax.sgd(0.5), "chunk": 6, "path": path}
     with pytest.raises(FloatingPointError) as raised:

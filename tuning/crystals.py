@@ -187,8 +187,9 @@ def _descent(
     """The arguments that all fits have in common."""
     steps = steps or settings.steps
 
-    def report(done: int, total: int, losses: np.ndarray) -> None:
-        print(f"{name} {done}/{total}, median loss {np.median(losses[..., -1]):.4g}", flush=True)
+    def report(done: int, total: int, fit: tx.Fit) -> None:
+        loss = np.median(fit.losses[..., -1])
+        print(f"{name} {done}/{total}, median loss {loss:.4g}", flush=True)
 
     return {
         "optimizer": optax.adam(

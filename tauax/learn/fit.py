@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -13,22 +15,40 @@ from jaxtyping import Array, Float, Int
 
 from tauax._checks import check_count, check_numbers, fault
 from tauax.checkpoint import Checkpoint
-from tauax.learn.arguments import check_report, checked_spread, checked_task
-from tauax.learn.descent import RUNNING, Course, Task, advance, begin, values_of, with_values
+from tauax.learn.arguments import (
+    check_report,
+    checked_examples,
+    checked_problem,
+    checked_spread,
+    checked_task,
+)
+from tauax.learn.descent import (
+    RUNNING,
+    UNVALIDATED,
+    Course,
+    Task,
+    advance,
+    begin,
+    values_of,
+)
+from tauax.learn.problem import with_values
 from tauax.learn.saving import file_of
 from tauax.learn.transforms import AbstractTransform
+from tauax.learn.validation import Validation
 from tauax.solution import NOT_FINITE, OK
-
-Report = Callable[[int, int, np.ndarray], Any]
 
 
 class Fit(eqx.Module):
     """What a fit found. With several starts, all but the model have an axis `start` first.
 
-    **Attributes:** `losses`, `[step]`, each at the numbers before the step; `final_losses`, those
-    of the last numbers, evaluated once more with one key for all starts, or NaN for a start that
-    stopped; `stopped`, the step at which the loss or its gradient was not finite, or −1; `values`
-    of the fitted leaves, in the order of `where`; `given`, the model that was fitted.
+    **Attributes:** `losses`, `[step]`, each at the numbers before the step, NaN where the start had
+    ended; `final_losses`, by which starts are compared: those of the last numbers, evaluated once
+    more with one key for all starts, or with validation the lowest validation loss; NaN for a start
+    that stopped; `stopped`, the step at which a loss or its gradient was not finite, or −1;
+    `values` of the fitted leaves, in the order of `where`; `step`, after how many steps they were
+    those: the last, or with validation the best; `validation`, the validation losses,
+    `[evaluation]`, at n = 0, every, … and the end, NaN where the start had ended, or None; `given`,
+    the model that was fitted.
     """
 
     given: Any
@@ -36,6 +56,8 @@ class Fit(eqx.Module):
     losses: Float[Array, "*start step"]
     final_losses: Float[Array, "*start"]
     stopped: Int[Array, "*start"]
+    step: Int[Array, "*start"]
+    validation: Float[Array, "*start evaluation"] | None
     leaves: tuple[int, ...] = eqx.field(static=True)
 
     @property
@@ -75,6 +97,9 @@ class Fit(eqx.Module):
         return with_values(self.given, self.leaves, values)
 
 
+Report = Callable[[int, int, Fit], Any]
+
+
 class FitError(FloatingPointError):
     """No start came to the end. **Attributes:** `fit`, with the last good numbers of each."""
 
@@ -94,6 +119,9 @@ def fit(
     key,
     starts: int = 1,
     spread: float = 1.0,
+    data: Any = None,
+    batch: int | None = None,
+    validation: Validation | None = None,
     common_noise: bool = False,
     chunk: int = 10,
     report: Report | None = None,
@@ -114,72 +142,114 @@ def fit(
     loss is evaluated once more with k = `steps`. It is compiled once. A start whose loss or
     gradient is not finite stops there, and keeps the last numbers at which both were.
 
+    With `data`, the loss is `loss(model, key, batch)`, where `batch` has the same arrays with
+    `batch` examples each, the same for all starts. They are shuffled anew for every epoch, of
+    ⌊examples / batch⌋ steps; the remainder that fills no batch is left out of the epoch, other
+    examples each time. Step k has the batch k, from the key and not from the past; the last
+    evaluation has that of k = `steps`. A batch of all examples, the default, has them as given.
+
     With `path`, the fit is saved there after every chunk. Called again with the same arguments, it
     goes on from the file and ends with the same bits, whatever `chunk` is. Code is not in the file:
-    the loss is known by its module and name, the optimiser by what it remembers at the start, so
-    another learning rate goes unnoticed.
+    functions are known by their module and name, the optimiser by what it remembers at the start,
+    so another learning rate goes unnoticed.
 
     **Arguments:** `loss(model, key)`, one real number; `model`, a system, a `Varied`, or any module
     of them; `where` picks the leaf to fit, or a tuple of leaves (of a `Varied`, in its system, all
     values along the axis); `transform`, the domain of the values: None for any real number, one
     for all leaves, or a tuple of one per leaf; `optimizer`, of optax; `steps`; `key`; `starts`, how
     many fits run side by side with the same keys, the first from the model as given, the others
-    from free numbers that differ from it by normal ones times `spread`; `common_noise`, whether all
-    steps have the key of step 0, which makes the loss a function without noise; `chunk`, in steps;
-    `report(done, steps, losses)`, called after every chunk with `losses`, `[*start, done]`;
+    from free numbers that differ from it by normal ones times `spread`; `data`, a pytree of arrays
+    whose first axis counts examples; `batch`, how many of them a step is given; `validation`, when
+    to stop early; `common_noise`, whether all steps have the key of step 0, which makes the loss a
+    function without noise; `chunk`, in steps; `report(done, steps, fit)`, called after every chunk
+    with the `Fit` so far, its `losses` as long as `done`: where it returns True the fit ends there;
     `path`, a file, conventionally `.npz`; `throw`, whether to raise if all starts stopped.
 
-    **Returns:** a `Fit`; the start whose last numbers have the lowest loss gives `.model`.
+    **Returns:** a `Fit`; the start whose last numbers have the lowest loss gives `.model`, with
+    validation that with the lowest validation loss.
 
     **Raises:** `ValueError` or `TypeError` for a selection that is not of real numbers, a model
-    outside of the domain of its transform, a loss that is not one real number, traced arguments, or
-    a file that is damaged or of another fit; `OSError` if it cannot be written; `FitError`, with
-    `throw`, if no start came to the end. Warns if the best model has numbers that it may not have.
+    outside of the domain of its transform, a loss that is not one real number or takes other
+    arguments, arrays of different numbers of examples, traced arguments, or a file that is damaged
+    or of another fit; `OSError` if it cannot be written; `FitError`, with `throw`, if no start came
+    to the end. Warns if the best model has numbers that it may not have.
     """
     steps, chunk = check_count("steps", steps, 1), check_count("chunk", chunk, 1)
     starts, spread = check_count("starts", starts, 1), checked_spread(spread)
     check_report(report)
-    task, names = checked_task(loss, model, where, transform, optimizer, key, common_noise)
+    problem, names, key = checked_problem(model, where, transform, key)
+    examples = checked_examples(data, batch)
+    task = checked_task(problem, loss, optimizer, key, examples, validation, common_noise)
     course, file = begin(task, steps, starts, jnp.asarray(spread)), None
     if path is not None:
         extent = {"steps": steps, "starts": starts, "spread": spread}
         file = file_of(Path(path), task, extent, course)
         course = file.read()
-    course = _through(task, course, steps, chunk, report, file)
-    search = course.search
-    values = values_of(task, course, search.good)
-    losses, final = course.losses[..., :steps], course.losses[..., steps]
-    final = jnp.where(search.stopped == RUNNING, final, jnp.nan)
-    found = Fit(model, values, losses, final, search.stopped, task.leaves)
+    course = _through(task, course, chunk, report, file)
+    found = _found(task, course, int(course.end))
     if throw and np.all(found.status):
         raise FitError(_why(task, course, names), found)
-    _warn_of_domain(found)
+    warn_of_domain(found.model)
     return found
 
 
 def _through(
-    task: Task,
-    course: Course,
-    steps: int,
-    chunk: int,
-    report: Report | None,
-    file: Checkpoint[Course] | None,
+    task: Task, course: Course, chunk: int, report: Report | None, file: Checkpoint[Course] | None
 ) -> Course:
     """The fit at its end, saved and reported on after each chunk."""
-
-    def goes_on() -> bool:
-        return int(course.step) <= steps and bool((course.search.stopped == RUNNING).any())
-
-    while goes_on():
-        done = min(int(course.step) + chunk, steps)
+    steps = course.losses.shape[-1] - 1
+    while course.goes_on(steps + 1):
+        end = int(course.end)
+        done = min(int(course.step) + chunk, end)
         # The last chunk also evaluates what it arrives at.
-        course = advance(task, course, jnp.asarray(done + (done == steps), jnp.int32))
+        course = advance(task, course, jnp.asarray(done + (done == end), jnp.int32))
         if file is not None:
             file.write(course, {"evaluations": int(course.step)})
-        if report is not None:
-            done = min(int(course.step), steps)
-            report(done, steps, np.asarray(course.losses[..., :done]))
+        done = min(int(course.step), end)
+        if report is not None and end == steps:
+            answer = report(done, steps, _found(task, course, done))
+            if _is_true(answer):
+                course = replace(course, end=jnp.asarray(done, jnp.int32))
     return course
+
+
+def _is_true(answer: Any) -> bool:
+    """Whether a report returned True, and not just something."""
+    if isinstance(answer, jax.Array) and answer.dtype == bool and answer.shape == ():
+        answer = bool(answer)
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _found(task: Task, course: Course, done: int) -> Fit:
+    """What a fit has found by now, with as many losses."""
+    search, scores, before = course.search, course.validation, course.step - 1
+    # At the end that of the last numbers, on the way the last there is.
+    numbers, final, step = search.good, course.losses[..., before], before
+    if search.lowest is not None and scores is not None:
+        numbers, final, step = search.lowest.free, search.lowest.loss, search.lowest.step
+        scores = scores[..., : _records(task, course, done)]
+    else:
+        step = jnp.where(search.stopped == RUNNING, step, jnp.maximum(search.stopped - 1, 0))
+    return Fit(
+        given=task.problem.model,
+        values=values_of(task, course, numbers),
+        losses=course.losses[..., :done],
+        final_losses=jnp.where(search.stopped == RUNNING, final, jnp.nan),
+        stopped=search.stopped,
+        step=step,
+        validation=scores,
+        leaves=task.problem.leaves,
+    )
+
+
+def _records(task: Task, course: Course, done: int) -> int:
+    """How many validation losses there are among so many losses."""
+    assert task.validation is not None
+    ended = done == int(course.end) and (int(course.step) > done or not course.search.running.any())
+    return int(task.validation.record(done)) + ended
+
+
+_LOSSES = {0: "loss", UNVALIDATED: "validation loss"}
 
 
 def _why(task: Task, course: Course, names: tuple[str, ...]) -> str:
@@ -188,7 +258,7 @@ def _why(task: Task, course: Course, names: tuple[str, ...]) -> str:
     stopped = np.atleast_1d(search.stopped)
     start = int(np.argmax(stopped))
     cause = int(np.atleast_1d(search.cause)[start])
-    what = f"gradient with respect to {names[cause - 1]}" if cause else "loss"
+    what = f"gradient with respect to {names[cause - 1]}" if cause > 0 else _LOSSES[cause]
     who = f" by start {start}, which came farthest of {stopped.size}" if search.stopped.ndim else ""
     outside = _outside(task, course, start)
     return (
@@ -205,16 +275,16 @@ def _outside(task: Task, course: Course, start: int) -> str | None:
     if course.search.stopped.ndim:
         values = tuple(value[start] for value in values)
     try:
-        check_numbers(with_values(task.model, task.leaves, values))
+        check_numbers(with_values(task.problem.model, task.problem.leaves, values))
     except ValueError as error:
         return str(error).partition(". Fix:")[0]
     return None
 
 
-def _warn_of_domain(found: Fit) -> None:
+def warn_of_domain(model: Any) -> None:
     """Warn if the model found could not have been built."""
     try:
-        check_numbers(found.model)
+        check_numbers(model)
     except ValueError as error:
         message = str(error).partition("Fix:")[0]
         fix = "Fix: fit again with transform=, such as tx.Positive(). The fit is returned as it is."

@@ -57,7 +57,7 @@ class Positive(AbstractTransform):
     def check(self, name: str, value: Array) -> None:
         fix = "start from a positive value, such as 1e-3, or fit this leaf with transform=None"
         array = np.asarray(value)
-        _refuse(name, array, ~_positive(array), "finite numbers > 0", fix)
+        refuse(name, array, ~_positive(array), "finite numbers > 0", fix)
 
 
 class Bounded(AbstractTransform):
@@ -77,7 +77,7 @@ class Bounded(AbstractTransform):
     def __check_init__(self) -> None:
         check_numbers(self)
         shapes = self.lower.shape, self.upper.shape
-        if _broadcast(*shapes) is None:
+        if broadcast(*shapes) is None:
             raise fault(
                 f"bounds of shapes {shapes[0]} and {shapes[1]}",
                 "one number each, or arrays that broadcast",
@@ -112,7 +112,7 @@ class Bounded(AbstractTransform):
         array = np.asarray(value)
         lower, upper = (np.asarray(bound) for bound in self._bounds(value))
         shape = np.broadcast_shapes(lower.shape, upper.shape)
-        if _broadcast(shape, array.shape) != array.shape:
+        if broadcast(shape, array.shape) != array.shape:
             raise fault(
                 f"bounds of shape {shape} for {name} of shape {array.shape}",
                 "one bound, or one per element",
@@ -121,7 +121,7 @@ class Bounded(AbstractTransform):
         bad = ~((array > lower) & (array < upper))
         bounds = f"{lower} and {upper}" if shape == () else "their bounds"
         fix = "start from a value inside, or widen the bounds"
-        _refuse(name, array, bad, f"numbers strictly between {bounds}", fix)
+        refuse(name, array, bad, f"numbers strictly between {bounds}", fix)
 
     def _bounds(self, like: Array) -> tuple[Array, Array]:
         return self.lower.astype(like.dtype), self.upper.astype(like.dtype)
@@ -152,11 +152,11 @@ class Simplex(AbstractTransform):
         array = np.asarray(value)
         _check_axis(name, array, "shares")
         fix = "give every share a positive value, such as 1e-3, then divide by the sum"
-        _refuse(name, array, ~_positive(array), "finite numbers > 0", fix)
+        refuse(name, array, ~_positive(array), "finite numbers > 0", fix)
         sums = array.sum(axis=-1, dtype=np.float64)
         error = max(array.shape[-1], 4) * float(np.finfo(array.dtype).eps)
         bad = np.abs(sums - 1.0) > error
-        _refuse(f"the sum of {name}", sums, bad, "1, to rounding", "divide by the sum")
+        refuse(f"the sum of {name}", sums, bad, "1, to rounding", "divide by the sum")
 
 
 class Ordered(AbstractTransform):
@@ -184,10 +184,10 @@ class Ordered(AbstractTransform):
         array = np.asarray(value)
         _check_axis(name, array, "values in order")
         fix = "sort the values, and set equal ones apart"
-        _refuse(name, array, ~np.isfinite(array), "finite numbers", fix)
+        refuse(name, array, ~np.isfinite(array), "finite numbers", fix)
         gaps = np.diff(array, axis=-1)
         expected = "values that ascend along the last axis, so positive gaps"
-        _refuse(f"the gaps of {name}", gaps, ~_positive(gaps), expected, fix)
+        refuse(f"the gaps of {name}", gaps, ~_positive(gaps), expected, fix)
 
 
 def _softplus_inverse(value: Array) -> Array:
@@ -214,7 +214,7 @@ def _positive(array: np.ndarray) -> np.ndarray:
     return np.isfinite(array) & (array >= np.finfo(array.dtype).tiny)
 
 
-def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
+def broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape that two broadcast to, None if they do not."""
     try:
         return np.broadcast_shapes(one, other)
@@ -231,7 +231,7 @@ def _check_axis(name: str, array: np.ndarray, what: str) -> None:
         )
 
 
-def _refuse(name: str, array: np.ndarray, bad: np.ndarray, expected: str, fix: str) -> None:
+def refuse(name: str, array: np.ndarray, bad: np.ndarray, expected: str, fix: str) -> None:
     """Raise for the first element of an array that is marked as bad."""
     if bad.any():
         where = np.unravel_index(int(np.argmax(bad)), array.shape)
