@@ -1,4 +1,4 @@
-"""What adds and scales: the algebra that couplings and drives share."""
+"""What adds and scales: the algebra that couplings, drives and losses share."""
 
 from abc import abstractmethod
 from typing import Any
@@ -11,11 +11,11 @@ from tauax._types import Torque
 
 
 class AbstractTerm(eqx.Module):
-    """A term of the torque, in rad/s. Terms of one kind add, `a + b`, and scale, `2.0 * a`."""
+    """A term of a torque or of a loss. Terms of one kind add, `a + b`, and scale, `2.0 * a`."""
 
     @abstractmethod
-    def __call__(self, *point: Any) -> Torque:
-        """The torque on every oscillator, at the point that this kind of term is a function of."""
+    def __call__(self, *point: Any) -> Array:
+        """Its value, such as the torque on every oscillator, at what this kind is a function of."""
 
     @abstractmethod
     def check(self, size: int) -> None:

@@ -254,6 +254,8 @@ def _checked_bands(bands) -> Array:
             'pass for example {"alpha": (8.0, 12.0)}',
         )
     check_domain("bands", edges, "nonnegative")
-    if is_concrete(edges) and not np.all(edges[:, 0] < edges[:, 1]):
-        raise fault(f"bands={np.asarray(edges).tolist()}", "low < high in each", "exchange them")
+    if is_concrete(edges):
+        known = np.asarray(edges)  # jax would trace the comparison inside jit
+        if not np.all(known[:, 0] < known[:, 1]):
+            raise fault(f"bands={known.tolist()}", "low < high in each", "exchange them")
     return edges
