@@ -1,5 +1,6 @@
 """One table per kind of part, name → constructor: every law is tested on all of it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,6 +45,11 @@ COUPLINGS = {
     "sparse": lambda n: tx.Sparse.from_dense(_weights(n), 0.8),
     "sparse_lag_in_degree": lambda n: tx.Sparse.from_dense(_weights(n), 2.0, 0.3, "in_degree"),
     "sparse_hub": lambda n: tx.Sparse.from_dense(_hub(n), np.linspace(0.5, 1.0, n), norm="size"),
+    "fourier": lambda n: tx.FourierCoupling([1.0, -0.4, 0.2], [0.3, 0.0, 0.1], constant=0.2),
+    "fourier_dense": lambda n: tx.FourierCoupling(
+        [1.0, 0.4], [0.3, -0.2], tx.Dense(_weights(n), 0.8, 0.3, "in_degree"), np.linspace(0, 1, n)
+    ),
+    "neural": lambda n: tx.NeuralCoupling.perceptron(5, 1, harmonics=3, key=jax.random.key(1)),
     "sum": lambda n: tx.MeanField(1.0) + tx.Dense(_weights(n), 0.5, 0.2),
     "scaled": lambda n: 2.0 * tx.MeanField(0.7) + np.linspace(0, 1, n) * tx.Dense(_weights(n)),
 }
@@ -61,6 +67,7 @@ DRIVES = {
     "pulses": lambda n: tx.PulseTrain(np.linspace(-1.0, 1.0, n), 0.33, _response(), 0.1),
     "kicks": lambda n: tx.Kicks([0.2, 0.2, 0.7], np.linspace(-2.0, 2.0, 3 * n).reshape(3, n)),
     "function": lambda n: tx.TorqueFunction(_pull, {"strength": 0.7, "rate": np.linspace(1, 2, n)}),
+    "neural": lambda n: tx.NeuralDrive.perceptron(3.0, 5, 1, harmonics=3, key=jax.random.key(2)),
     "sum": lambda n: tx.Tone(1.0, 2.0) + tx.Forcing(tx.Sine(0.5, 3.0)) + tx.Kicks([0.5], [1.0]),
     "scaled": lambda n: np.linspace(0, 1, n) * (tx.Tone(1.0, 2.0) + tx.PulseTrain(0.5, 0.25)),
 }

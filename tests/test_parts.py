@@ -63,10 +63,29 @@ def loop_sparse(coupling, phase):
     return loop_dense(tx.Dense(weights, coupling.strength, coupling.lag, coupling.norm), phase)
 
 
+def loop_fourier(coupling, phase):
+    size, network = len(phase), coupling.network
+    weights, lag, strength = np.full((size, size), 1 / size), 0.0, np.float64(coupling.strength)
+    if network is not None:
+        weights, lag = np.asarray(network.weights, np.float64), float(network.lag)
+        received = np.abs(weights).sum(axis=1, keepdims=True)
+        weights = weights / np.where(received == 0, 1.0, received)  # "in_degree"
+        strength = strength * np.float64(network.strength)
+    harmonics = np.arange(1, len(coupling.sines) + 1)
+    angles = (phase[None, :] - phase[:, None] - lag)[..., None] * harmonics
+    terms = np.sin(angles) @ np.float64(coupling.sines)
+    terms = terms + np.cos(angles) @ np.float64(coupling.cosines)
+    if coupling.constant is not None:
+        terms = terms + np.float64(coupling.constant)
+    return strength * (weights * terms).sum(axis=1)
+
+
 LOOPS = {
     tx.MeanField: loop_mean_field,
     tx.Dense: loop_dense,
     tx.Sparse: loop_sparse,
+    tx.FourierCoupling: loop_fourier,
+    tx.NeuralCoupling: lambda coupling, phase: loop_fourier(coupling.fourier(), phase),
     Sum: lambda coupling, phase: sum(loop(part, phase) for part in coupling.parts),
     Scaled: lambda coupling, phase: np.float64(coupling.factor) * loop(coupling.part, phase),
 }
@@ -89,6 +108,8 @@ def relabelled(coupling, order):
 
     def moved(part):
         if not isinstance(part, tx.Sparse):
+            if any(length != len(order) for length in part.shape):
+                return part  # harmonics and layers are not counted by oscillators
             return part[np.ix_(*[order] * part.ndim)]
         name = np.argsort(order)
         strength = part.strength[order] if part.strength.ndim else part.strength

@@ -3,6 +3,7 @@
 from tauax.drives.base import AbstractDrive, Scaled, Sum
 from tauax.drives.forcing import AbstractSignal, Forcing, Sampled, Sine
 from tauax.drives.function import TorqueFunction
+from tauax.drives.neural import NeuralDrive
 from tauax.drives.pulses import Kicks, PulseTrain
 from tauax.drives.tone import Tone
 
@@ -11,6 +12,7 @@ __all__ = [
     "AbstractSignal",
     "Forcing",
     "Kicks",
+    "NeuralDrive",
     "PulseTrain",
     "Sampled",
     "Scaled",
