@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tauax import frequencies, networks, numerics, theory
+    from tauax import frequencies, losses, networks, numerics, theory
     from tauax.adiabatic import AdiabaticSweep, sweep_adiabatic
+    from tauax.adjoints import AbstractAdjoint, ForwardMode, FullTape, Segments, Sweep, Truncated
     from tauax.batch import Varied, per_member, vary, zipped
     from tauax.calibration import calibrated
     from tauax.coupling_choice import coupling_from
-    from tauax.couplings import AbstractCoupling, AbstractNetwork, Dense, MeanField, Sparse
+    from tauax.couplings import (
+        AbstractCoupling,
+        AbstractNetwork,
+        Dense,
+        FourierCoupling,
+        MeanField,
+        NeuralCoupling,
+        Sparse,
+    )
     from tauax.devices import device_mesh
     from tauax.drives import (
         AbstractDrive,
         AbstractSignal,
         Forcing,
         Kicks,
+        NeuralDrive,
         PulseTrain,
         Sampled,
         Sine,
@@ -30,15 +40,29 @@ if TYPE_CHECKING:
     from tauax.ensemble import init, iterate, simulate, step
     from tauax.events import Change, Scheduled, scheduled
     from tauax.hints import Context, context, phase_error
+    from tauax.layer import OscillatorLayer
     from tauax.learn import (
         AbstractTransform,
         Bounded,
         Fit,
         FitError,
+        GradientEstimate,
+        GradientHealth,
+        LeastSquaresError,
+        LeastSquaresFit,
+        LowRank,
+        Masked,
         Ordered,
         Positive,
         Simplex,
+        Spread,
+        Symmetric,
+        Validation,
+        finite_differences,
         fit,
+        fit_least_squares,
+        girsanov,
+        gradient_health,
     )
     from tauax.memory import Plan, plan
     from tauax.monitors import (
@@ -93,14 +117,31 @@ if TYPE_CHECKING:
         Thresholds,
     )
 
-_MODULES = {"frequencies", "networks", "numerics", "theory"}
+_MODULES = {"frequencies", "losses", "networks", "numerics", "theory"}
 _HOMES = {
+    "tauax.layer": ("OscillatorLayer",),
+    "tauax.adjoints": (
+        "AbstractAdjoint",
+        "ForwardMode",
+        "FullTape",
+        "Segments",
+        "Sweep",
+        "Truncated",
+    ),
     "tauax.batch": ("Varied", "per_member", "vary", "zipped"),
     "tauax.adiabatic": ("AdiabaticSweep", "sweep_adiabatic"),
     "tauax.calibration": ("calibrated",),
     "tauax.hints": ("Context", "context", "phase_error"),
     "tauax.coupling_choice": ("coupling_from",),
-    "tauax.couplings": ("AbstractCoupling", "AbstractNetwork", "Dense", "MeanField", "Sparse"),
+    "tauax.couplings": (
+        "AbstractCoupling",
+        "AbstractNetwork",
+        "Dense",
+        "MeanField",
+        "Sparse",
+        "FourierCoupling",
+        "NeuralCoupling",
+    ),
     "tauax.devices": ("device_mesh",),
     "tauax.drives": (
         "AbstractDrive",
@@ -112,6 +153,7 @@ _HOMES = {
         "Sine",
         "Tone",
         "TorqueFunction",
+        "NeuralDrive",
     ),
     "tauax.events": ("Change", "Scheduled", "scheduled"),
     "tauax.memory": ("Plan", "plan"),
@@ -144,6 +186,19 @@ _HOMES = {
         "Ordered",
         "Positive",
         "Simplex",
+        "LeastSquaresError",
+        "LeastSquaresFit",
+        "LowRank",
+        "Masked",
+        "Symmetric",
+        "Validation",
+        "fit_least_squares",
+        "GradientEstimate",
+        "GradientHealth",
+        "girsanov",
+        "finite_differences",
+        "gradient_health",
+        "Spread",
     ),
     "tauax.noise": ("AbstractNoise", "GivenNoise", "WhiteNoise"),
     "tauax.readouts": (
@@ -183,6 +238,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "RK4",
     "SRA1",
+    "AbstractAdjoint",
     "AbstractCoupling",
     "AbstractCuts",
     "AbstractDecision",
@@ -213,17 +269,29 @@ __all__ = [
     "FitError",
     "FixedCuts",
     "Forcing",
+    "ForwardMode",
+    "FourierCoupling",
+    "FullTape",
     "GivenNoise",
+    "GradientEstimate",
+    "GradientHealth",
     "Hard",
     "Heun",
     "Histogram",
     "Kicks",
     "Kind",
+    "LeastSquaresError",
+    "LeastSquaresFit",
+    "LowRank",
+    "Masked",
     "MeanField",
     "Metastability",
     "Moments",
+    "NeuralCoupling",
+    "NeuralDrive",
     "Occupancy",
     "Ordered",
+    "OscillatorLayer",
     "PhaseLocking",
     "PhaseOscillators",
     "PhaseResponse",
@@ -235,19 +303,25 @@ __all__ = [
     "Sampled",
     "ScaleLink",
     "Scheduled",
+    "Segments",
     "Simplex",
     "Sine",
     "Soft",
     "Solution",
     "Sparse",
+    "Spread",
     "State",
     "StraightThrough",
+    "Sweep",
+    "Symmetric",
     "TauCrystals",
     "Thresholds",
     "Tone",
     "TorqueFunction",
     "Trace",
     "Transitions",
+    "Truncated",
+    "Validation",
     "Varied",
     "WhiteNoise",
     "Windows",
@@ -261,12 +335,17 @@ __all__ = [
     "field_kurtosis",
     "field_skewness",
     "field_variance",
+    "finite_differences",
     "fit",
+    "fit_least_squares",
     "frequencies",
+    "girsanov",
+    "gradient_health",
     "harmonic",
     "init",
     "iterate",
     "local_coherence",
+    "losses",
     "mean_phase",
     "networks",
     "numerics",

@@ -239,6 +239,8 @@ def _contracted(changes: Any, cotangents: Any, numbers: Array) -> Array:
     parts, structure = jax.tree.flatten(changes)
     for change, cotangent in zip(parts, structure.flatten_up_to(cotangents), strict=True):
         if change.dtype != jax.dtypes.float0 and not isinstance(cotangent, SymbolicZero):
-            part = jnp.tensordot(change, cotangent, cotangent.ndim)
+            # What nothing moves, or nothing reads, may have no other derivative: 0 times NaN is 0.
+            counts = (change != 0) & (cotangent != 0)
+            part = jnp.where(counts, change * cotangent, 0.0).reshape(len(numbers), -1).sum(axis=-1)
             total = total + part.astype(total.dtype)
     return total

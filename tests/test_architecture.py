@@ -20,6 +20,7 @@ LAYERS = [
     ("tauax._replacing", 0),
     ("tauax.clock", 0),
     ("tauax.algebra", 1),
+    ("tauax.functions", 1),
     ("tauax.responses", 1),
     ("tauax.drives", 1),
     ("tauax.frequencies", 1),
@@ -35,6 +36,7 @@ LAYERS = [
     ("tauax.selection", 2),
     ("tauax.batch", 3),
     ("tauax.steppers", 3),
+    ("tauax.adjoints", 3),
     ("tauax.events", 4),
     ("tauax.readouts", 4),
     ("tauax.hints", 5),
@@ -51,6 +53,8 @@ LAYERS = [
     ("tauax.ensemble", 6),
     ("tauax.adiabatic", 7),
     ("tauax.calibration", 7),
+    ("tauax.layer", 7),
+    ("tauax.losses", 7),
     ("tauax.learn", 7),
     ("tauax.baselines", 7),
     ("tauax.doctor", 7),
@@ -65,6 +69,7 @@ OWNERS = {
     "xarray": "tauax.export",
     "pandas": "tauax.export",
     "matplotlib": "tauax.plots",
+    "optimistix": "tauax.learn.least_squares",
     "tqdm": "tauax.cli.progress",
 }
 CORE = {"jax", "numpy", "equinox", "optax", "jaxtyping"}
