@@ -11,7 +11,16 @@ import jax
 
 from tauax import doctor
 
-PARTS = ("speed", "networks", "crystals", "devices", "parts", "memory", "latency")
+PARTS = (
+    "speed",
+    "networks",
+    "crystals",
+    "gradients",
+    "devices",
+    "parts",
+    "memory",
+    "latency",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
