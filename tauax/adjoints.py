@@ -8,6 +8,7 @@ and where its size is learned, it is drawn once more from its address.
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -67,8 +68,8 @@ class Segments(AbstractAdjoint):
     run forward (Griewank 1992, with two levels).
 
     **Arguments:** `length` of a segment in steps; by default about √steps, by a number that divides
-    them. Or `memory`, the bytes that phases may take, as far as all runs of one call are concerned:
-    if those of every step fit, they are kept, as `Sweep` does, which is faster.
+    them. Or `memory`, the bytes that the phases of a run may take: if those of every step fit, they
+    are kept, as `Sweep` does, which is faster. Runs under `jax.vmap` count as one.
 
     **Raises:** `ValueError` when a run is given that needs more than `memory`.
     """
@@ -105,20 +106,22 @@ class Segments(AbstractAdjoint):
             raise fault(
                 f"memory={self.memory} for the derivative of {steps} steps",
                 f"at least {needed} bytes, for the phases of {steps // length} + {length} steps",
-                "give more, take fewer members, or truncate it: adjoint=tx.Truncated(100)",
+                "give more, take fewer members, or truncate it: "
+                f"adjoint=tx.Truncated({max(1, steps // 10)})",
             )
         return length
 
 
 class Truncated(AbstractAdjoint):
-    """Reverse mode that stops at the beginning of every window of steps.
+    """Reverse mode that stops at the beginning of every window of steps but the first.
 
     What a number of the model does to the phases is followed to the end of the window, and no
     farther: an estimate with a bias, but one that stays bounded where the exact derivative grows
-    without limit, as in chaos (Werbos 1990, truncated backpropagation through time). Memory as
-    `Segments(window)`.
+    without limit, as in chaos (Werbos 1990, truncated backpropagation through time). If the steps
+    are no multiple of the window, the first one is shorter, so that the last phases always have a
+    whole one. First phases count in the first window. Memory as `Segments(window)`.
 
-    **Arguments:** `window`, in steps.
+    **Arguments:** `window`, in steps; one of the whole run gives the exact derivative.
     """
 
     window: int = eqx.field(static=True)
@@ -127,12 +130,19 @@ class Truncated(AbstractAdjoint):
         check_count("window", self.window, 1)
 
     def loop(self, body: Body, carry: Carry, steps: int) -> Carry:
+        begin = carry[0].step
+
         def window(carry: Carry, steps: int) -> Carry:
             state, accumulators = carry
-            state = state.with_own(jax.lax.stop_gradient(state.own))
+            kept, cut = state.own, jax.lax.stop_gradient(state.own)
+            first = state.step == begin
+            state = state.with_own(jax.tree.map(partial(jnp.where, first), kept, cut))
             return _swept(body, (state, accumulators), steps)
 
-        return _in_segments(window, carry, steps, min(steps, self.window))
+        short = steps % self.window
+        carry = window(carry, short) if short else carry
+        whole = steps - short
+        return _in_segments(window, carry, whole, self.window) if whole else carry
 
 
 class ForwardMode(AbstractAdjoint):

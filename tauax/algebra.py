@@ -32,6 +32,10 @@ class AbstractTerm(eqx.Module):
         kind, total, _ = self.algebra()
         return total((self, other)) if isinstance(other, kind) else NotImplemented
 
+    def __radd__(self, other):
+        # What sum() begins with.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __rmul__(self, factor):
         _, _, multiple = self.algebra()
         return multiple(self, factor)

@@ -27,6 +27,7 @@ class Change(eqx.Module):
     **Arguments:** `where` picks a leaf of the model; `times`, `[event]`, seconds ≥ 0, in order;
     `values`, `[event, *leaf.shape]`: the whole leaf from each event on. With `index`, the position
     of one element per event, such as `(3, 4)` for a weight, `values` are single numbers `[event]`.
+    Derivatives by values are exact; those by times are 0, as an event acts at the step it falls in.
 
     **Raises:** `ValueError` for times out of order, negative or not finite.
     """

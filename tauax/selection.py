@@ -21,10 +21,16 @@ def select(model: Any, where: Callable) -> int | tuple[int, ...]:
         picked = where(marks)
     except (AttributeError, KeyError, TypeError) as error:
         raise fault(
-            f"a where that fails on this model ({error})",
+            f"a where that fails on this model ({_plainly(error)})",
             "a numeric leaf",
-            "select like lambda m: m.coupling.strength",
+            "select a whole array, like lambda m: m.coupling.strength",
         ) from error
+    if isinstance(picked, list):
+        raise fault(
+            "a where that selects a list",
+            "a leaf, or a tuple of leaves",
+            "select several like lambda m: (m.frequency, m.coupling.strength)",
+        )
     for mark in picked if isinstance(picked, tuple) else (picked,):
         if not isinstance(mark, _Mark):
             raise fault(
@@ -45,6 +51,11 @@ def select(model: Any, where: Callable) -> int | tuple[int, ...]:
                 "what is counted or indexed, such as the ends of edges, is fixed: vary the weights",
             )
     return tuple(mark.leaf for mark in picked) if isinstance(picked, tuple) else picked.leaf
+
+
+def _plainly(error: Exception) -> str:
+    """What is said of a mark, said of what it stands for."""
+    return str(error).replace(f"'{_Mark.__name__}'", "'leaf'")
 
 
 @dataclass(frozen=True)

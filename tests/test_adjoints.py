@@ -109,20 +109,21 @@ def test_segments_divide_the_steps_where_they_can():
 
 def test_truncated_is_a_chain_of_runs_that_forget(x64):
     system = in_double(model("mean_field", "normal", dtype=jnp.float64))
-    steps, window = 13, 6  # two windows and a rest
+    steps, window = 13, 6  # one step, then two whole windows
     monitors = {"r": tx.Moments(tx.coherence)}
 
     def chained(system):
-        state, sums = tx.init(system, key=KEY, members=MEMBERS), 0.0
-        for begin in range(0, steps, window):
-            state = state.with_own(jax.lax.stop_gradient(state.own))
-            count = min(window, steps - begin)
+        phase = jnp.sin(system.frequency)  # followed to the end of the first window
+        state, sums = tx.init(system, key=KEY, members=MEMBERS, phase=phase), 0.0
+        for count in (1, window, window):
             sol = tx.simulate(system, state, dt=DT, steps=count, monitors=monitors)
-            state, sums = sol.state, sums + count * sol.monitors["r"].mean.sum()
-        return sums / steps + jnp.sin(state.phase).sum()
+            end, sums = sol.state, sums + count * sol.monitors["r"].mean.sum()
+            state = end.with_own(jax.lax.stop_gradient(end.own))
+        return sums / steps + jnp.sin(end.phase).sum()
 
     def truncated(system):
-        state = tx.init(system, key=KEY, members=MEMBERS)
+        phase = jnp.sin(system.frequency)
+        state = tx.init(system, key=KEY, members=MEMBERS, phase=phase)
         sol = tx.simulate(
             system, state, dt=DT, steps=steps, monitors=monitors, adjoint=tx.Truncated(window)
         )

@@ -583,6 +583,16 @@ CASES = {
     "nothing": ({"where": lambda m: ()}, ValueError, "selects nothing; expected one or more lea"),
     "twice": ({"where": lambda m: (m.frequency,) * 2}, ValueError, "selects one leaf twice"),
     "static": ({"where": lambda m: m.noise.increments}, ValueError, "selects str; expected a num"),
+    "list": (
+        {"where": lambda m: [m.frequency]},
+        ValueError,
+        r"a where that selects a list; .* like lambda m: .m.frequency, m.coupling",
+    ),
+    "element": (
+        {"where": lambda m: m.frequency[0]},
+        ValueError,
+        r"'leaf' object is not subscriptable.* select a whole array",
+    ),
     "no_leaf": ({"where": lambda m: m.drive.rate}, ValueError, "a where that fails on this model"),
     "whole_part": ({"where": lambda m: m.coupling}, ValueError, "selects MeanField"),
     "integers": (

@@ -606,3 +606,10 @@ def test_what_does_not_fit_the_system(monitor, message):
     state = tx.init(system, key=KEY, **options)
     with pytest.raises(ValueError, match=message):
         tx.simulate(system, state, dt=DT, steps=4, monitors={"it": monitor})
+
+
+def test_covariance_of_a_number():
+    system = model("mean_field", "none")
+    state = tx.init(system, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"shape .. per member; expected a vector.*tx.Moments"):
+        tx.simulate(system, state, dt=0.1, steps=5, monitors={"c": tx.Covariance(tx.coherence)})

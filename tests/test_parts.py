@@ -121,6 +121,13 @@ def relabelled(coupling, order):
     return jax.tree.map(moved, coupling, is_leaf=lambda part: isinstance(part, tx.Sparse))
 
 
+def test_sum_of_a_list():
+    parts = [tx.MeanField(1.0), tx.MeanField(2.0), tx.MeanField(0.5)]
+    assert float(abs(torque(sum(parts), PHASE) - torque(tx.MeanField(3.5), PHASE)).max()) < 1e-6
+    with pytest.raises(TypeError):
+        1 + parts[0]
+
+
 @pytest.mark.parametrize("name", COUPLED)
 def test_laws_of_every_coupling(x64, name):
     coupling = double(COUPLINGS[name](SIZE))

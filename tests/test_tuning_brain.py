@@ -56,9 +56,8 @@ def test_a_quick_study_improves_and_is_finite(outcome, settings, data, tmp_path,
         assert len(outcome[model]) == len(settings.seeds)
         for run in outcome[model]:
             assert np.isfinite(run["losses"]).all() and np.isfinite(run["all"])
-            print(model, run["train-train"], before["train-train"], run["r_of_halves"])
-            assert run["train-train"] > before["train-train"]
-            assert run["r_of_halves"] > 0.7
+            assert run["r_of_halves"] > 0.7  # so r below is not noise
+            assert run["train-train"] > before["train-train"] + 0.01
     assert len(outcome["splits"]) == len(settings.other_splits)
     brain["draw"](outcome, tmp_path / "brain.png")
     assert (tmp_path / "brain.png").stat().st_size > 10_000
@@ -66,7 +65,7 @@ def test_a_quick_study_improves_and_is_finite(outcome, settings, data, tmp_path,
 
 
 def test_what_is_held_out_is_not_in_the_loss(brain, settings, data):
-    """Other FC of the regions held out changes no bit of loss and gradient."""
+    """Other FC of the regions held out changes no bit of the loss."""
     held = brain["split"](data.size, settings.held, settings.split)
     other = np.where(held[:, None] | held[None, :], 0.5, data.function)
     start = brain["few"](data, held, settings)
@@ -132,7 +131,6 @@ def test_the_data_of_an_installed_package_are_read_without_its_code(
     np.testing.assert_array_equal(found.function, data.function)
 
 
-@pytest.mark.skipif(not (SCRIPTS / "brain.json").exists(), reason="no recorded outcome yet")
 def test_the_recorded_outcome_is_that_of_these_settings(brain):
     outcome = json.loads((SCRIPTS / "brain.json").read_text())
     settings = json.loads(json.dumps(asdict(brain["Settings"]())))
@@ -142,3 +140,8 @@ def test_the_recorded_outcome_is_that_of_these_settings(brain):
     baselines = outcome["baselines"]
     np.testing.assert_allclose(baselines["SC"]["all"], 0.342, atol=5e-4)  # as published
     np.testing.assert_allclose(baselines["log SC"]["all"], 0.456, atol=5e-4)
+    found = {model: rows["train-held"] for model, rows in outcome["summary"]["over_seeds"].items()}
+    # What four numbers learn of some regions holds for others, if less than a linear model's two.
+    assert found["few"]["mean"] > baselines["linear"]["train-held"] > 0.6
+    assert found["free"]["mean"] - 2 * found["free"]["sd"] > found["few"]["mean"]
+    assert abs(outcome["few, shuffled SC"]["train-held"]) < 0.15

@@ -81,6 +81,7 @@ QUICK = {
     "held": 3,
     "other_splits": (1,),
     "seeds": (0, 1),
+    "start": (1.0, 0.5, 6.0, 0.0),
     "steps": 300,
     "after": 100,
     "members": 32,
@@ -88,7 +89,7 @@ QUICK = {
     "free_steps": 20,
     "linear_steps": 10,
     "test_steps": 600,
-    "test_members": 512,
+    "test_members": 256,
     "gains": (-2.0, 3.0, 6),
     "powers": (1.0, 2.0, 2),
 }

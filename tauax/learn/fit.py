@@ -149,7 +149,8 @@ def fit(
     evaluation has that of k = `steps`. A batch of all examples, the default, has them as given.
 
     With `path`, the fit is saved there after every chunk. Called again with the same arguments, it
-    goes on from the file and ends with the same bits, whatever `chunk` is. Code is not in the file:
+    goes on from the file and ends with the same bits, whatever `chunk` is; one that `report` has
+    ended stays ended, and one that is through is not made longer. Code is not in the file:
     functions are known by their module and name, the optimiser by what it remembers at the start,
     so another learning rate goes unnoticed.
 

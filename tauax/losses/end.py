@@ -8,7 +8,7 @@ from tauax._checks import check_instance, check_numbers, check_shape, fault, is_
 from tauax._types import FINITE, Scalar, numeric
 from tauax.losses.base import AbstractLoss
 from tauax.monitors.base import AbstractMonitor
-from tauax.numerics.circular import length
+from tauax.numerics.circular import direction
 from tauax.numerics.reduce import mean
 from tauax.numerics.trig import sincos
 from tauax.solution import Solution
@@ -25,8 +25,7 @@ class EndState(AbstractLoss):
     **Arguments:** `target`, `[oscillator]`, radians in [−π, π]; `rotation`, True or False.
 
     A mean over members, not the square of one: right on average for one member too. The
-    derivative is 0 where all phases are opposite to the target, or the vector of `rotation`
-    vanishes.
+    derivative is 0 where all phases are opposite to the target.
 
     **Raises:** `ValueError` for a target that is not finite, not of the model's size, or beyond π.
     """
@@ -56,6 +55,10 @@ class EndState(AbstractLoss):
     def __call__(self, solution: Solution, paired: bool) -> Scalar:
         phase = solution.state.phase
         self.check(phase.shape[-1])
-        sin, cos = sincos(phase - self.target.astype(phase.dtype))
-        likeness = length(mean(sin), mean(cos)) if self.rotation else mean(cos)
-        return (1.0 - likeness).mean()
+        difference = phase - self.target.astype(phase.dtype)
+        if self.rotation:
+            sin, cos = sincos(difference)
+            difference = difference - direction(mean(sin), mean(cos))[..., None]
+        # 1 − cos x = 2 sin² ½x, which keeps the digits of small angles.
+        sin, _ = sincos(0.5 * difference)
+        return 2.0 * mean(sin * sin).mean()

@@ -106,6 +106,9 @@ def simulated(
     on average under new noise at every step (`AbstractLoss` says how); without noise they are plain
     squares. What distinguishes members by `tx.per_member` counts as random as well.
 
+    Near the onset of synchrony, and wherever paths are chaotic, the gradient of a long run is
+    chance (`tx.gradient_health`): pass `adjoint=tx.Truncated(window)` there.
+
     **Arguments:** `target`, a term or a sum of them; `dt`, `steps`, `stepper` and `adjoint`, as for
     `tx.simulate`; `members` and `phase`, as for `tx.init`; `after`, how many of the steps pass
     before anything is monitored; `common_noise`, whether every call has the same key, as with

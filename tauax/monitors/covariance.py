@@ -67,15 +67,14 @@ class Covariance(AbstractMonitor):
 
     def init(self, model, state: State, records: int) -> RunningComoments:
         shape, dtype = real_numbers(self.readout, model, state)
-        *batch, size = shape
-        if len(batch) != len(state.axes):
+        if len(shape) != len(state.axes) + 1:
             raise fault(
                 f"a readout of shape {shape[len(state.axes) :]} per member",
                 "a vector",
                 "monitor a number with tx.Moments, or flatten an array to a vector",
             )
         block = min(self.block, max(records, 1))
-        return RunningComoments.start(tuple(batch), size, block, dtype)
+        return RunningComoments.start(shape[:-1], shape[-1], block, dtype)
 
     def update(
         self, accumulator: RunningComoments, model, state: State, record: Array
