@@ -202,6 +202,24 @@ def test_forward_mode_is_for_few_numbers():
         eqx.filter_grad(lambda m: coherent(m, 5, tx.ForwardMode(), MOMENTS))(system)
 
 
+def test_under_vmap(x64):
+    system = in_double(model("mean_field", "normal", dtype=jnp.float64))
+
+    def slope(strength, adjoint):
+        def of(strength):
+            moved = eqx.tree_at(lambda m: m.coupling.strength, system, strength)
+            return coherent(moved, 12, adjoint, MOMENTS)
+
+        return jax.grad(of)(strength)
+
+    strengths = jnp.asarray([0.5, 1.5])
+    each = [float(jax.jit(slope)(one, tx.Sweep())) for one in strengths]
+    for adjoint in (tx.Segments(4), tx.ForwardMode(1)):
+        found = jax.jit(jax.vmap(lambda one, a=adjoint: slope(one, a)))(strengths)
+        # The same sums in programs of other shapes.
+        np.testing.assert_allclose(found, each, rtol=1e-11)
+
+
 def test_the_default_can_be_differentiated_forward_and_twice(x64):
     system = in_double(model("mean_field", "normal", dtype=jnp.float64))
 

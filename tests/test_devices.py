@@ -158,21 +158,24 @@ def check_gradient() -> None:
         parts = model("mean_field_lag", "normal", dtype=jnp.float64)
         sets = np.linspace(-2.0, 2.0, 7 * SIZE).reshape(7, SIZE)
 
-        def loss(strength, sets, mesh):
+        def loss(strength, sets, mesh, adjoint):
             coupling = tx.MeanField(strength, 0.3)
             system = tx.PhaseOscillators(parts.frequency, coupling, parts.noise)
             system = tx.per_member(system, lambda m: m.frequency, sets)
-            sol = run(system, 7, mesh, monitors={"r": tx.Moments(tx.coherence)})
+            watch = {"r": tx.Moments(tx.coherence)}
+            sol = run(system, 7, mesh, monitors=watch, adjoint=adjoint)
             return (sol.monitors["r"].mean ** 2).sum() + jnp.cos(sol.state.phase).sum()
 
-        gradients = [
-            jax.jit(jax.grad(partial(loss, mesh=mesh), argnums=(0, 1)))(1.3, sets)
-            for mesh in (None, tx.device_mesh())
-        ]
-        assert abs(float(gradients[0][0])) > 1e-3
-        for one, other in zip(*gradients, strict=True):
-            # Sums over members in another order: some ulps of float64.
-            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+        def gradient(mesh, adjoint=None):
+            program = partial(loss, mesh=mesh, adjoint=adjoint)
+            return jax.jit(jax.grad(program, argnums=(0, 1)))(1.3, sets)
+
+        single = gradient(None)
+        assert abs(float(single[0])) > 1e-3
+        for adjoint in (None, tx.Segments(5), tx.FullTape(), tx.ForwardMode(100)):
+            for one, other in zip(single, gradient(tx.device_mesh(), adjoint), strict=True):
+                # Sums over members in another order: some ulps of float64.
+                np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12, err_msg=f"{adjoint}")
 
 
 QUICK = {
