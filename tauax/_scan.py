@@ -35,7 +35,6 @@ def step_once(model, state: State, stepper: AbstractStepper) -> State:
 
 def _advance(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later."""
-
     phase, low = _next_phases(model, stepper, state)
     buffers = over_batch(_next_buffers, model, state)
     return replace(state, step=state.step + 1, phase=phase, low=low, buffers=buffers, shared=None)
