@@ -215,7 +215,8 @@ def test_the_same_bits_in_every_batch():
 def temporaries(system, members):
     """Bytes that a run needs beside its arguments and results."""
     state = tx.init(system, key=KEY, members=members)
-    lowered = _programs.simulate.lower(system, state, jnp.float32(0.1), 3, tx.Euler(), {})
+    rest = (jnp.float32(0.1), 3, tx.Euler(), {}, tx.Segments())
+    lowered = _programs.simulate.lower(system, state, *rest)
     return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
