@@ -149,7 +149,7 @@ class ForwardMode(AbstractAdjoint):
     """Reverse mode for users, forward mode inside: for few numbers, in memory without a tape.
 
     Follows the derivative by each number along with the run, all at once, and keeps what the
-    results change by. Time and memory grow with the numbers, not with the steps. The others can be
+    results change by: the memory grows with the numbers, not with the steps. The others can be
     differentiated forward by `jax.jvp` as they are, this one cannot.
 
     **Arguments:** `numbers`, how many may be differentiated by at most.

@@ -2,7 +2,8 @@
 
 Σ_{edges j → i} w x_j is linear in x and in w, which JAX is told here: the derivative by x is the
 same sum along the edges turned round, with members last as in the sum itself. What JAX makes of a
-plain sum over segments adds one number at a time, and took 30 times as long.
+plain sum over segments adds one number at a time: a gradient took 27 times as long as its run, and
+takes 8 so.
 """
 
 from typing import Any
