@@ -18,7 +18,7 @@ from tauax.batch import doubled, over_batch, undoubled
 from tauax.monitors.base import AbstractMonitor
 from tauax.numerics import cycles
 from tauax.numerics.circular import wrap
-from tauax.numerics.fusion import isolated, materialised, materialised_pair, product
+from tauax.numerics.fusion import isolated, materialised, product
 from tauax.state import State
 from tauax.steppers import AbstractStepper
 from tauax.systems.base import AbstractSystem
@@ -30,10 +30,11 @@ _Phases = tuple[Phase, Array | None]
 def step_once(model, state: State, stepper: AbstractStepper) -> State:
     """The state one step later, for any batch."""
     _check(model, state)
-    return undoubled(_advance(model, doubled(state), stepper))
+    advance = partial(_advance, model, stepper)
+    return undoubled(advance(doubled(advance, state)))
 
 
-def _advance(model, state: State, stepper: AbstractStepper) -> State:
+def _advance(model, stepper: AbstractStepper, state: State) -> State:
     """The state one step later."""
     phase, low = _next_phases(model, stepper, state)
     buffers = over_batch(_next_buffers, model, state)
@@ -73,7 +74,7 @@ def _every_phase(model, stepper: AbstractStepper, state: State) -> _Phases:
 
 def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) -> _Phases:
     """θ(t + dt) of one system: the whole simulation is this function."""
-    now, several = state.now, stepper.stages > 1
+    now = state.now
     system = _cast(system, system.dtype).at(now)
     turns = None if system.rotation is None else cycles.turns(system.rotation, state.clock.words)
     turns = materialised(turns, state.step)
@@ -83,12 +84,8 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
     phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
     if phase is not state.phase:
         phase = wrap(phase)
-    if several and increment is not None:
-        store = materialised_pair if stepper.needs_average else materialised
-        increment = store(increment, state.step)
 
     def drift(phase: Phase, fraction: float) -> Torque:
-        phase = materialised(phase, state.step) if several else phase
         return system.drift(phase, now._replace(fraction=fraction))
 
     if turns is None:
@@ -195,9 +192,9 @@ def advance(
             else accumulators[name]
             for name, monitor in monitors.items()
         }
-        return _advance(model, state, stepper), accumulators
+        return _advance(model, stepper, state), accumulators
 
-    carry = (doubled(run.state), run.accumulators)
+    carry = (doubled(partial(_advance, model, stepper), run.state), run.accumulators)
     state, accumulators = adjoint.loop(body, carry, steps)
     return Run(undoubled(state), accumulators, run.begin, run.steps)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array
 
 from tauax._checks import check_instance, check_numbers, fault
@@ -167,14 +168,17 @@ def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, S
     return structure.unflatten(leaves), State(state.step, state.clock, **own._asdict())
 
 
-def doubled(state: State) -> State:
-    """A batch of one as two rows, the second with its phases negated; other batches as they are.
+def doubled(advance: Callable[[State], Any], state: State) -> State:
+    """A batch of one as two rows if `advance(state)` multiplies matrices; others as they are.
 
-    XLA compiles a single row differently (a matrix product becomes a matrix-vector one, fusions
-    contract otherwise); with a second row that differs, one system gets the bits it has in any
-    batch.
+    XLA turns the product of a single row into one of a matrix and a vector, which adds in another
+    order, and a single number into a scalar. With a second row that differs, its phases negated,
+    one system gets the bits it has in any batch.
     """
     if math.prod(state.phase.shape[:-1]) != 1:
+        return state
+    several = state.phase.size > 1
+    if several and not _multiplies_matrices(jax.make_jaxpr(advance)(state).jaxpr):
         return state
     twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state.own)
     mirrored = jnp.stack([state.phase, -state.phase])
@@ -187,6 +191,19 @@ def undoubled(state: State) -> State:
         return state
     first = jax.tree.map(lambda leaf: leaf[0], state.own)
     return replace(state.with_own(first), axes=state.axes[1:])
+
+
+def _multiplies_matrices(program: Jaxpr) -> bool:
+    """Whether a program, or one inside it, has a matrix product."""
+    kinds = (Jaxpr, ClosedJaxpr)
+    for equation in program.eqns:
+        if equation.primitive is jax.lax.dot_general_p:
+            return True
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda one: isinstance(one, kinds))
+        bare = [one.jaxpr if isinstance(one, ClosedJaxpr) else one for one in inner]
+        if any(isinstance(one, Jaxpr) and _multiplies_matrices(one) for one in bare):
+            return True
+    return False
 
 
 def _mapped_leaves(system: AbstractSystem, axes: tuple[Axis, ...], name: str):

@@ -49,10 +49,18 @@ def angle(words: tuple[int, int]) -> float:
     return signed(words[0]) * 2.0**-32 * 2 * math.pi
 
 
-def gaussian(words: tuple[int, int]) -> float:
+def gaussian(words: tuple[int, int], sine: bool = False) -> float:
     """Box–Muller of the leading 31 bits of the first word and the second as turns."""
     uniform = ((words[0] >> 1) + 0.5) * 2.0**-31
-    return math.sqrt(-2 * math.log(uniform)) * math.cos(2 * math.pi * signed(words[1]) * 2.0**-32)
+    wave = math.sin if sine else math.cos
+    return math.sqrt(-2 * math.log(uniform)) * wave(2 * math.pi * signed(words[1]) * 2.0**-32)
+
+
+def normal_of(key: tuple[int, int], step: int, oscillator: int, first: int = 0) -> float:
+    """The documented place of one normal: oscillators 8 apart share a block."""
+    group, place = divmod(oscillator, 16)
+    counter = first + 8 * group + place % 8
+    return gaussian(threefry(key, (step, counter)), sine=place >= 8)
 
 
 # Known answers of Random123, kat_vectors: threefry 2x32 with 20 rounds.
@@ -125,7 +133,8 @@ def test_layout_of_the_discrete_laws(law):
         key = member_key(2, 0, member)
         words = [threefry(key, (step, oscillator))[0] for oscillator in range(4)]
         if law == "two_point":
-            wanted = [-1.0 if word >> 31 else 1.0 for word in words]
+            word = threefry(key, (step, 0))[0]
+            wanted = [-1.0 if word >> oscillator & 1 else 1.0 for oscillator in range(4)]
         else:
             sixth = 2**32 // 6
             signs = [(word >= 2**32 - sixth) - (word < sixth) for word in words]
@@ -133,6 +142,25 @@ def test_layout_of_the_discrete_laws(law):
         drawn = model.noise.increment(state.key[member], jnp.int32(step), jnp.float32(1.0), 4)
         # D = ½ and dt = 1: the scale is 1, to a rounding of √3.
         np.testing.assert_allclose(drawn, wanted, rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("size", [1, 8, 9, 16, 24, 40])
+def test_layout_of_normals(x64, size):
+    key, step = member_key(2, 0, 5), 7
+    words, kind = jnp.asarray(key, jnp.uint32), jnp.dtype("float64")
+    drawn = random.normal_pair(words, jnp.int32(step), size, kind)
+    for found, first in zip(drawn, (0, 2**30), strict=True):
+        wanted = [normal_of(key, step, oscillator, first) for oscillator in range(size)]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-15)  # roundings
+
+
+def test_layout_of_two_points():
+    key = member_key(2, 0, 5)
+    drawn = random.two_point(jnp.asarray(key, jnp.uint32), jnp.int32(7), 70, jnp.dtype("float32"))
+    words = [threefry(key, (7, counter))[0] for counter in range(3)]
+    np.testing.assert_array_equal(
+        drawn, [1 - 2 * (words[i // 32] >> i % 32 & 1) for i in range(70)]
+    )
 
 
 def test_state_without_members_is_member_zero():
@@ -224,7 +252,16 @@ def test_no_address_is_used_twice(words):
     assert np.unique(blocks).size == blocks.size
 
 
-LAWS = {"normal": random.normal, "two_point": random.two_point, "three_point": random.three_point}
+def second_normal(key, step, size, dtype):
+    return random.normal_pair(key, step, size, dtype)[1]
+
+
+LAWS = {
+    "normal": random.normal,
+    "second": second_normal,
+    "two_point": random.two_point,
+    "three_point": random.three_point,
+}
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +291,8 @@ def assert_moments(sample: np.ndarray, last: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("law", "last"), [("normal", 4), ("double", 4), ("two_point", 3), ("three_point", 5)]
+    ("law", "last"),
+    tuple({"normal": 4, "second": 4, "double": 4, "two_point": 3, "three_point": 5}.items()),
 )
 def test_moments(draws, law, last):
     assert_moments(draws[law], last)
@@ -269,7 +307,19 @@ def test_discrete_laws_differ_from_a_normal_where_they_must(draws):
     np.testing.assert_array_equal(np.unique(draws["three_point"]), [-root, 0, root])
 
 
-@pytest.mark.parametrize("law", ["normal", "double"])
+def test_normals_of_one_block_are_independent(draws):
+    """Sine and cosine of one angle, and the first and second normals of one oscillator."""
+    one, other = np.moveaxis(draws["normal"].astype(np.float64).reshape(-1, 2, 8), 1, 0)
+    pairs = [(one, other), (draws["normal"].astype(np.float64), draws["second"].astype(np.float64))]
+    for a, b in pairs:
+        for power in (1, 2):
+            x, y = a.ravel() ** power, b.ravel() ** power
+            assert abs(np.corrcoef(x, y)[0, 1]) < 4.5 / math.sqrt(x.size)
+        split = [np.digitize(x.ravel(), stats.norm.ppf(np.arange(1, 16) / 16)) for x in (a, b)]
+        assert stats.chisquare(np.bincount(split[0] * 16 + split[1], minlength=256)).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("law", ["normal", "second", "double"])
 def test_normals_are_normal(draws, law):
     assert stats.kstest(draws[law].astype(np.float64), "norm").pvalue > ALPHA
     assert np.abs(draws[law]).max() <= 6.7
@@ -292,15 +342,18 @@ def test_both_precisions_follow_the_same_path(draws):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_extreme_words(x64, dtype, monkeypatch):
     corners = [0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]
-    pairs = jnp.asarray(list(itertools.product(corners, corners)), jnp.uint32)
-    monkeypatch.setattr(random, "block", lambda *_: (pairs[:, 0], pairs[:, 1]))
-    arguments = (jnp.zeros(2, jnp.uint32), jnp.int32(0), len(pairs), jnp.dtype(dtype))
-    z = np.asarray(random.normal(*arguments), np.float64)
-    wanted = [gaussian(tuple(pair)) for pair in np.asarray(pairs).tolist()]
+    pairs = [*itertools.product(corners, corners), *[(0, 0)] * 4]  # 40, five lanes of eight
+    words = jnp.asarray(pairs, jnp.uint32)
+    monkeypatch.setattr(random, "block", lambda key, step, size, first=0: tuple(words[:size].T))
+    arguments = (jnp.zeros(2, jnp.uint32), jnp.int32(0))
+    z = np.asarray(random.normal(*arguments, 2 * len(pairs), jnp.dtype(dtype)), np.float64)
+    both = [[gaussian(pair, sine) for pair in pairs] for sine in (False, True)]
+    wanted = np.swapaxes(np.reshape(both, (2, -1, 8)), 0, 1).ravel()
     assert np.abs(z).max() <= 6.7
     # u near 1: see above; for float64 the roundings of numbers of order 7.
     np.testing.assert_allclose(z, wanted, rtol=0, atol=3.5e-4 if dtype == "float32" else 1e-9)
-    angles = random.angles(arguments[0], len(pairs), jnp.dtype(dtype))
+    arguments = (arguments[0], len(pairs), jnp.dtype(dtype))
+    angles = random.angles(*arguments)
     half = np.asarray(math.pi, dtype)
     # −π is reached; π, at the last words, only by rounding: `init` wraps.
     assert ((angles >= -half) & (angles <= half)).all()

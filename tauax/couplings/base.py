@@ -11,6 +11,7 @@ from tauax._checks import check_per_oscillator, check_shape, fault
 from tauax._types import FINITE, Torque, numeric
 from tauax.algebra import AbstractMultiple, AbstractSum, AbstractTerm
 from tauax.numerics.fusion import cross
+from tauax.numerics.trig import sincos
 
 
 class AbstractCoupling(AbstractTerm):
@@ -138,6 +139,6 @@ def check_norm(norm: str) -> None:
 
 def turn_back(sin: Array, cos: Array, lag: Array) -> tuple[Array, Array]:
     """(sin(θ − α), cos(θ − α)) from sin θ and cos θ; exact for α = 0."""
-    # The library functions, not the fast ones: the lag may be any angle, and costs nothing here.
-    sin_lag, cos_lag = jnp.sin(lag), jnp.cos(lag)
+    # Not the library's: what XLA makes of that depends on the loop it is in.
+    sin_lag, cos_lag = sincos(lag)
     return cross(sin, cos_lag, cos, sin_lag), cross(cos, cos_lag, -sin, sin_lag)

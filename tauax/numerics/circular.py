@@ -21,10 +21,10 @@ def wrap(x: Array) -> Array:
     """
     half = jnp.asarray(math.pi, x.dtype)
     angle = reduce_turns(x)
-    angle = jnp.where(angle >= half, angle - 2.0 * half, angle)
-    angle = jnp.where(angle < -half, angle + 2.0 * half, angle)
+    other = angle - jnp.copysign(2.0 * half, angle)
+    angle = jnp.where((angle >= half) | (angle < -half), other, angle)
     known = jnp.abs(x) <= (1e7 if x.dtype == jnp.float32 else 1e15)
-    return jnp.where(known & (jnp.abs(angle) <= half), angle, jnp.nan)
+    return jnp.where(known, angle, jnp.nan)
 
 
 @wrap.defjvp

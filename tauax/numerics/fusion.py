@@ -15,6 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def isolated(function: Callable[[T], T], value: T, step: Array) -> T:
@@ -44,6 +45,24 @@ def materialised(value: T, step: Array) -> T:
 @materialised.defjvp
 def _materialised_jvp(primals, tangents):
     return materialised(*primals), tangents[0]
+
+
+def computed_once(function: Callable[[T], U], value: T, step: Array) -> U:
+    """function(value), stored by the loops that compute it, for all of its uses.
+
+    As `materialised`, without its copy. Differentiate a rule around it, not through it.
+    """
+
+    def nothing(value: T) -> U:
+        outline = jax.eval_shape(function, value)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outline)
+
+    return jax.lax.platform_dependent(
+        value,
+        step,
+        cpu=lambda value, step: jax.lax.cond(step >= 0, function, nothing, value),
+        default=lambda value, step: function(value),
+    )
 
 
 def materialised_pair(pair: tuple[Array, Array], step: Array) -> tuple[Array, Array]:

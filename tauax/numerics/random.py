@@ -7,11 +7,19 @@ Address layout, part of the public contract and pinned by a test of golden numbe
 
     stream key = threefry(key,        (stream, point))     point: index in the grid made by `vary`
     member key = threefry(stream key, (0, member))
-    words      = threefry(member key, (step, oscillator))
+    words      = threefry(member key, (step, counter))
 
-`key` is the caller's; the streams are `PHASE` and `NOISE`. All counters are unsigned 32-bit. One
-block of two words serves one oscillator for one step, whatever is made of it. The counters from 2³¹
-on, which no oscillator has, belong to what is measured.
+`key` is the caller's; the streams are `PHASE` and `NOISE`. All counters are unsigned 32-bit. What a
+block of two words is made into, for one step:
+
+    an angle            the first word of counter i, for oscillator i
+    a normal            Box–Muller makes two of a block: counter 8g + k for the oscillators 16g + k
+                        (the cosine) and 16g + 8 + k (the sine), k < 8
+    a second normal     the same, from the counters from 2³⁰ on
+    one of two points   bit b of the first word of counter g, for oscillator 32g + b
+    one of three        the first word of counter i, for oscillator i
+
+The counters from 2³¹ on, which no oscillator has, belong to what is measured.
 """
 
 import jax
@@ -19,11 +27,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from tauax._types import MemberKey, SeedKey
+from tauax.numerics.fusion import computed_once
 from tauax.numerics.logarithm import minus_two_log
-from tauax.numerics.trig import cos_turns, sincos_turns
+from tauax.numerics.trig import cos_turns, sin_turns
 
 PHASE, NOISE = 1, 2
-MEASURED = 2**31
+SECOND, MEASURED = 2**30, 2**31
+
+_LANES, _BITS = 8, 32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -56,7 +67,7 @@ def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> Membe
 def block(
     key: MemberKey, step: Array, size: int, first: int = 0
 ) -> tuple[UInt32[Array, " oscillator"], ...]:
-    """The two words of each oscillator of one member at one step, or of counters from `first`."""
+    """The two words of each of `size` counters from `first` on, of one member at one step."""
     counter = jnp.arange(first, first + size, dtype=jnp.uint32)
     return threefry2x32(key[0], key[1], step.astype(jnp.uint32), counter)
 
@@ -68,37 +79,59 @@ def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
 
 
 def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype, first: int = 0) -> Array:
-    """Standard normals by Box–Muller: √(−2 ln u)·cos 2πt, |z| ≤ 6.7.
+    """Standard normals by Box–Muller, √(−2 ln u)·(cos 2πt, sin 2πt), |z| ≤ 6.7; stored.
 
     u and t keep the leading 31 and 32 bits of the two words in float64 and 24 in float32, so both
     precisions follow the same path to rounding.
     """
-    radius_word, angle_word = block(key, step, size, first)
-    return _radius(radius_word, dtype) * cos_turns(_signed_turns(angle_word, dtype))
+    groups = -(-size // (2 * _LANES))
+    blocks = min(size, groups * _LANES)
+
+    def pairs(key: MemberKey) -> Array:
+        radius_word, angle_word = block(key, step, blocks, first)
+        radius, turns = _radius(radius_word, dtype), _signed_turns(angle_word, dtype)
+        cosine = radius * cos_turns(turns)
+        return cosine if size <= _LANES else jax.lax.complex(cosine, radius * sin_turns(turns))
+
+    def apart(pairs: Array) -> Array:
+        half = jax.lax.broadcasted_iota(jnp.int32, (groups, 2, _LANES), 1)
+        return jnp.where(half == 0, jnp.real(pairs), jnp.imag(pairs))
+
+    # Two arrays would be two loops with all the work in each; one complex array is one.
+    drawn = computed_once(pairs, key, step)
+    if size > _LANES:
+        drawn = computed_once(apart, drawn.reshape(groups, 1, _LANES), step).reshape(-1)
+    return drawn[:size]
 
 
 def normal_pair(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> tuple[Array, Array]:
-    """Two independent standard normals from one block; the first is that of `normal`."""
-    radius_word, angle_word = block(key, step, size)
-    radius = _radius(radius_word, dtype)
-    sin, _ = sincos_turns(turns := _signed_turns(angle_word, dtype))
-    return radius * cos_turns(turns), radius * sin
+    """Two independent standard normals for each oscillator; the first is that of `normal`."""
+    return normal(key, step, size, dtype), normal(key, step, size, dtype, SECOND)
 
 
 def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
     """±1 with equal odds: the moments of a normal up to the third. For weak statistics only."""
-    word, _ = block(key, step, size)
-    return jnp.where(word >> 31 == 0, 1.0, -1.0).astype(dtype)
+    words = -(-size // _BITS)
+
+    def signs(key: MemberKey) -> Array:
+        word, _ = block(key, step, words)
+        bit = jax.lax.broadcasted_iota(jnp.uint32, (words, _BITS), 1)
+        return jnp.where((word[:, None] >> bit) & 1 == 0, 1.0, -1.0).astype(dtype)
+
+    return computed_once(signs, key, step).reshape(-1)[:size]
 
 
 def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
     """0 with odds 2/3, ±√3 with odds 1/6 each: the moments of a normal up to the fifth."""
-    word, _ = block(key, step, size)
     sixth = jnp.uint32(2**32 // 6)
-    sign = jnp.where(
-        word < sixth, -1.0, jnp.where(word >= jnp.uint32(2**32 - 2**32 // 6), 1.0, 0.0)
-    )
-    return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
+    last = jnp.uint32(2**32 - 2**32 // 6)
+
+    def thirds(key: MemberKey) -> Array:
+        word, _ = block(key, step, size)
+        sign = jnp.where(word < sixth, -1.0, jnp.where(word >= last, 1.0, 0.0))
+        return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
+
+    return computed_once(thirds, key, step)
 
 
 def _radius(word: Array, dtype) -> Array:

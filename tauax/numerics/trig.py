@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax.numerics.fusion import computed_once
+
 # 2π = HIGH + LOW; HIGH has 8 bits, so that k·HIGH is exact for every |k| < 2¹⁶ in float32
 # and for |k| < 2⁴⁵ in float64.
 _TWO_PI_HIGH = 6.28125
@@ -40,7 +42,9 @@ def sincos_wrapped(phase: Array) -> tuple[Array, Array]:
     if phase.dtype != jnp.float32:
         return jnp.sin(phase), jnp.cos(phase)
     half = jnp.float32(math.pi)
-    folded = jnp.maximum(jnp.minimum(phase, half - phase), -half - phase)
+    # Selects, not minima: those of XLA take eight instructions to pass a NaN on.
+    below = jnp.where(phase < -half / 2, -half - phase, phase)
+    folded = jnp.where(phase > half / 2, half - phase, below)
     return _quarter_sine(folded), _quarter_sine(half / 2 - jnp.abs(phase))
 
 
@@ -51,6 +55,21 @@ def _sincos_wrapped_jvp(primals, tangents):
     return (sin, cos), (cos * tangent, -sin * tangent)
 
 
+@jax.custom_jvp
+def sincos_once(phase: Array, step: Array) -> tuple[Array, Array]:
+    """`sincos_wrapped`, computed once in a step however often it is used.
+
+    `step` is any number ≥ 0 that the compiler does not know.
+    """
+    return computed_once(sincos_wrapped, phase, step)
+
+
+@sincos_once.defjvp
+def _sincos_once_jvp(primals, tangents):
+    sin, cos = sincos_once(*primals)
+    return (sin, cos), (cos * tangents[0], -sin * tangents[0])
+
+
 def cos_turns(turns: Array) -> Array:
     """cos 2πt for t in [−½, ½] turns; the angle of Box–Muller, with no reduction to do."""
     if turns.dtype != jnp.float32:
@@ -58,9 +77,9 @@ def cos_turns(turns: Array) -> Array:
     return _quarter_sine(jnp.float32(2.0 * math.pi) * (0.25 - jnp.abs(turns)))
 
 
-def sincos_turns(turns: Array) -> tuple[Array, Array]:
-    """(sin 2πt, cos 2πt) for t in [−½, ½] turns."""
-    return sincos_wrapped(2.0 * math.pi * turns)
+def sin_turns(turns: Array) -> Array:
+    """sin 2πt for t in [−½, ½] turns."""
+    return sincos_wrapped(2.0 * math.pi * turns)[0]
 
 
 def reduce_turns(x: Array) -> Array:

@@ -28,7 +28,7 @@ from tauax.numerics import random
 from tauax.numerics.cycles import Words, nominal
 from tauax.numerics.fusion import product
 from tauax.numerics.reduce import total_of
-from tauax.numerics.trig import sincos, sincos_wrapped
+from tauax.numerics.trig import sincos, sincos_once
 from tauax.scales import NAMES, Layout, ScaleLink, layout
 from tauax.state import State
 from tauax.systems.base import AbstractSystem
@@ -232,7 +232,7 @@ class TauCrystals(AbstractSystem):
     def drift(self, phase: Phase, moment: Moment) -> Torque:
         torque = jnp.zeros_like(phase)
         if self.random_phase:
-            torque = torque + self._torque(phase)
+            torque = torque + self._torque(phase, moment)
         if self.drive is not None:
             torque = torque + self.drive(phase, moment)
         return torque
@@ -309,11 +309,11 @@ class TauCrystals(AbstractSystem):
                     "take a shorter dt, or leave out the scale that it does not resolve",
                 )
 
-    def _torque(self, phase: Phase) -> Torque:
+    def _torque(self, phase: Phase, moment: Moment) -> Torque:
         """What the crystals exert on each other, `[oscillator]`, rad/s."""
         where = self.layout
         phases = where.blocks(phase)
-        waves = [sincos_wrapped(block) for block in phases]
+        waves = [sincos_once(block, moment.step) for block in phases]
         torques = [jnp.zeros_like(block) for block in phases]
         for s, (sin, cos) in enumerate(waves):
             inner, outer = self._couplings("within")[s], self._couplings("among")[s]

@@ -11,7 +11,7 @@ from tauax.couplings.base import AbstractCoupling
 from tauax.drives.base import AbstractDrive
 from tauax.noise import AbstractNoise
 from tauax.numerics import random
-from tauax.numerics.trig import sincos_wrapped
+from tauax.numerics.trig import sincos_once
 from tauax.systems.base import AbstractSystem
 
 
@@ -67,7 +67,7 @@ class PhaseOscillators(AbstractSystem):
     def drift(self, phase: Phase, moment: Moment) -> Torque:
         torque = jnp.broadcast_to(self.frequency, phase.shape)
         if self.coupling is not None:
-            torque = torque + self.coupling(*sincos_wrapped(phase))
+            torque = torque + self.coupling(*sincos_once(phase, moment.step))
         if self.drive is not None:
             torque = torque + self.drive(phase, moment)
         return torque
