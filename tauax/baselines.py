@@ -23,15 +23,22 @@ CUTS = (-0.3, 0.3)
 SCALES = ("micro", "meso", "macro", "ultra")
 
 
-def mean_field(strength: float, axis: int = -1) -> Torque:
-    """(K/N) Σ_j sin(θ_j − θ_i) from the mean sine and cosine over the `axis` of oscillators."""
-    factor = np.float32(strength)
+def mean_field(
+    strength: np.ndarray | float, axis: int = -1, seen: np.ndarray | None = None
+) -> Torque:
+    """(K/N) Σ_j sin(θ_j − θ_i) from the mean sine and cosine over the `axis` of oscillators.
+
+    `strength` broadcasts over members; the order parameter is added to `seen`, if it is given.
+    """
+    factor = np.asarray(strength, np.float32)
 
     def torque(sin: np.ndarray, cos: np.ndarray) -> np.ndarray:
-        mean_sin = factor * sin.mean(axis=axis, keepdims=True)
-        mean_cos = factor * cos.mean(axis=axis, keepdims=True)
-        np.multiply(cos, mean_sin, out=cos)
-        np.multiply(sin, mean_cos, out=sin)
+        mean_sin = sin.mean(axis=axis, keepdims=True)
+        mean_cos = cos.mean(axis=axis, keepdims=True)
+        if seen is not None:
+            seen[...] += np.hypot(mean_sin, mean_cos)
+        np.multiply(cos, factor * mean_sin, out=cos)
+        np.multiply(sin, factor * mean_cos, out=sin)
         return np.subtract(cos, sin, out=cos)
 
     return torque
@@ -82,21 +89,109 @@ def euler(
 
     Noise is added if a `generator` is given: √(2D·dt)·z with D = `intensity`.
     """
-    sin, cos, kick = np.empty_like(phase), np.empty_like(phase), np.empty_like(phase)
-    dt32 = np.float32(dt)
-    size = None if intensity is None else np.sqrt(2 * np.asarray(intensity, np.float32) * dt32)
+    drift, kick = _drift(phase, frequency, torque), _kick(phase, dt, intensity, generator)
     for _ in range(steps):
+        change = drift(phase)
+        change *= np.float32(dt)
+        phase += change
+        if kick is not None:
+            phase += kick()
+    return phase
+
+
+def heun(
+    phase: np.ndarray,
+    frequency: np.ndarray,
+    torque: Torque,
+    *,
+    dt: float,
+    steps: int,
+    intensity: np.ndarray | float | None = None,
+    generator: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Heun, θ + ½[f(θ) + f(θ*)]·dt + ΔB with θ* = θ + f(θ)·dt + ΔB; the rest as in `euler`."""
+    stages = [_drift(phase, frequency, torque) for _ in range(2)]
+    kick, stage = _kick(phase, dt, intensity, generator), np.empty_like(phase)
+    for _ in range(steps):
+        first = stages[0](phase)
+        first *= np.float32(dt)
+        np.add(phase, first, out=stage)
+        if kick is not None:
+            noise = kick()
+            stage += noise
+            phase += noise
+        second = stages[1](stage)
+        second *= np.float32(dt)
+        second += first
+        second *= np.float32(0.5)
+        phase += second
+    return phase
+
+
+def sra1(
+    phase: np.ndarray,
+    frequency: np.ndarray,
+    torque: Torque,
+    *,
+    dt: float,
+    steps: int,
+    intensity: np.ndarray | float | None = None,
+    generator: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Rößler's SRA1, θ + ⅓[f(θ) + 2 f(θ*)]·dt + ΔB with θ* = θ + ¾ f(θ)·dt + (3/2)·A.
+
+    A = ½ ΔB + √(1/12)·√(2D·dt)·ζ is the average of the noise over the step, ζ a second normal; the
+    rest as in `euler`.
+    """
+    stages = [_drift(phase, frequency, torque) for _ in range(2)]
+    kick, other = (_kick(phase, dt, intensity, generator) for _ in range(2))
+    stage = np.empty_like(phase)
+    for _ in range(steps):
+        first = stages[0](phase)
+        first *= np.float32(0.75 * dt)
+        np.add(phase, first, out=stage)
+        if kick is not None and other is not None:
+            noise, average = kick(), other()
+            average *= np.float32(1.5 / math.sqrt(12.0))
+            stage += average
+            phase += noise
+            noise *= np.float32(0.75)
+            stage += noise
+        second = stages[1](stage)
+        second *= np.float32(2.0 * dt / 3.0)
+        phase += second
+        first *= np.float32(1.0 / (3.0 * 0.75))
+        phase += first
+    return phase
+
+
+def _drift(phase: np.ndarray, frequency: np.ndarray, torque: Torque):
+    """f(θ) = ω + torque, in arrays of its own."""
+    sin, cos = np.empty_like(phase), np.empty_like(phase)
+
+    def drift(phase: np.ndarray) -> np.ndarray:
         np.sin(phase, out=sin)
         np.cos(phase, out=cos)
-        drift = torque(sin, cos)
-        drift += frequency
-        drift *= dt32
-        phase += drift
-        if generator is not None and size is not None:
-            generator.standard_normal(out=kick, dtype=np.float32)
-            kick *= size
-            phase += kick
-    return phase
+        found = torque(sin, cos)
+        found += frequency
+        return found
+
+    return drift
+
+
+def _kick(phase: np.ndarray, dt: float, intensity, generator: np.random.Generator | None):
+    """√(2D·dt)·z in an array of its own; None without noise."""
+    if generator is None or intensity is None:
+        return None
+    size = np.sqrt(2 * np.asarray(intensity, np.float32) * np.float32(dt))
+    normal = np.empty_like(phase)
+
+    def kick() -> np.ndarray:
+        generator.standard_normal(out=normal, dtype=np.float32)
+        np.multiply(normal, size, out=normal)
+        return normal
+
+    return kick
 
 
 def coherence(phase: np.ndarray) -> np.ndarray:
@@ -126,11 +221,15 @@ def crystals(
     lead: float = LEAD,
     cuts: tuple[float, float] = CUTS,
     window: int = 10,
+    intensity: float | None = None,
+    generator: np.random.Generator | None = None,
 ) -> CrystalRecord:
     """Uncoupled tau crystals in place on `phase`, `[scale, member]`, in its dtype.
 
-    Every step reads h = Σ_s w_s g_s sin(θ_s + δ), compares it with the cuts, and turns the phases.
+    Every step reads h = Σ_s w_s g_s sin(θ_s + δ), compares it with the cuts, and turns the phases,
+    with noise (float32 only) if a `generator` is given.
     """
+    kick = _kick(phase, dt, intensity, generator)
     members, kind = phase.shape[1], phase.dtype.type
     turn = (TURN * dt * np.asarray(hertz))[:, None].astype(kind)
     share = (np.asarray(weights) * np.asarray(gain)).astype(kind)
@@ -146,6 +245,8 @@ def crystals(
         np.greater(field, high, out=beyond)
         counts[2] += beyond
         phase += turn
+        if kick is not None:
+            phase += kick()
         if step % 10 == 9:  # often enough for float32
             phase -= whole * np.rint(phase / whole)
     phase -= kind(lead)

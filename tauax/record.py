@@ -26,7 +26,7 @@ def manifest(command: str, parameters: Mapping[str, Any], results: Mapping[str, 
         "device": {"kind": device.device_kind, "platform": device.platform},
         "cores": doctor.cores(),
         "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
     }
 
 
@@ -72,7 +72,7 @@ def _free_name(root: Path, name: str) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """The revision of the checkout that holds this package, if it is one and git is there."""
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)

@@ -12,6 +12,7 @@ from tauax import __version__
 _COMMANDS = {
     "demo": "sweep two real networks over coupling and noise; figure, table and manifest",
     "run": "run a TOML file or a preset from the literature; goes on where it was cut off",
+    "bench": "measure the speed beside numpy and a plain JAX program; compare two results",
     "doctor": "report versions, devices and settings, and what is missing",
 }
 

@@ -1,0 +1,108 @@
+"""Tau crystals: four oscillators a member, their field, and how often each anchor occurs."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import numpy as np
+
+from tauax import baselines, doctor
+from tauax.bench.checks import Wrong, agreed
+from tauax.bench.problem import Run, Side
+from tauax.bench.rivals import OURS, OURS_ALONE, Rival
+from tauax.bench.timing import timed
+from tauax.bench.workload import Task
+from tauax.devices import device_mesh
+from tauax.ensemble import init, simulate
+from tauax.monitors import Occupancy
+from tauax.noise import WhiteNoise
+from tauax.readouts import anchor
+from tauax.systems import TauCrystals
+
+DT, INTENSITY = 0.01, 0.05
+BLOCKS = (1_000, 4_000, 10_000)
+CHECKED, LOOP_ENTITIES = 200, 2
+# A phase in float32 may put one record in a thousand on the other side of a cut.
+NEAR = 1e-3
+
+
+def crystals(members: int, noisy: bool, rivals: Sequence[Rival]) -> Task:
+    """The four default scales, from phases of each member's own."""
+    phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (members, 4)).astype(np.float32)
+    sides = {OURS: _ours(phase, noisy, len(jax.devices()))}
+    if len(jax.devices()) > 1:
+        sides[OURS_ALONE] = _ours(phase, noisy, 1)
+    sides["numpy"] = _numpy(phase, noisy)
+    if not noisy:
+        sides["loop"] = Side(
+            _loop,
+            1,
+            precision="float64",
+            detail="an object per crystal",
+            share=LOOP_ENTITIES / members,
+        )
+    definition = {"members": members, "noisy": noisy, "dt": DT, "intensity": INTENSITY}
+    return Task(sides, 4 * members, partial(_check, phase, noisy, sides), definition)
+
+
+def _ours(phase: np.ndarray, noisy: bool, devices: int) -> Side:
+    model = TauCrystals(noise=WhiteNoise(INTENSITY) if noisy else None)
+    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
+    state = init(model, phase=phase, key=jax.random.key(0), members=len(phase), mesh=mesh)
+    monitors = {"anchor": Occupancy(anchor)}
+
+    def run(steps: int) -> np.ndarray:
+        found = simulate(model, state, dt=DT, steps=steps, monitors=monitors)
+        return np.asarray(found.monitors["anchor"].fraction)
+
+    cores = doctor.cores() if jax.devices()[0].platform == "cpu" else 0
+    return Side(run, cores, devices)
+
+
+def _numpy(phase: np.ndarray, noisy: bool) -> Side:
+    """The fastest of some numbers of members at a time, members last."""
+    programs: dict[int, Run] = {
+        block: partial(_numpy_run, phase, noisy, block) for block in BLOCKS if block <= len(phase)
+    }
+    best = min(programs, key=lambda block: min(timed(programs[block], 40) for _ in range(3)))
+    return Side(programs[best], 1, detail=f"members last, {best} at once")
+
+
+def _numpy_run(phase: np.ndarray, noisy: bool, block: int, steps: int) -> np.ndarray:
+    generator = np.random.default_rng(1) if noisy else None
+    counts = [
+        baselines.crystals(
+            np.array(rows.T, order="C"),
+            dt=DT,
+            steps=steps,
+            intensity=INTENSITY,
+            generator=generator,
+        ).counts
+        for rows in np.split(phase, range(block, len(phase), block))
+    ]
+    return np.concatenate(counts, axis=1).T / steps
+
+
+def _check(phase: np.ndarray, noisy: bool, sides) -> dict[str, float]:
+    """Occupancies member by member; with noise, which differs, their means over the members."""
+    names = [name for name in sides if name != "loop"]
+    ends = {name: sides[name].run(CHECKED) for name in names}
+    if noisy:
+        # Two means over all members of shares whose deviation is at most ½, and 5 of their errors.
+        near = 5 * 0.5 * np.sqrt(2.0 / len(phase))
+        return agreed({name: end.mean(axis=0) for name, end in ends.items()}, "numpy", near)
+    apart = {name: float(np.abs(end - ends["numpy"]).mean()) for name, end in ends.items()}
+    for name, error in apart.items():
+        if not error <= NEAR:
+            raise Wrong(f"{name} has other occupancies than numpy")
+    return apart
+
+
+def _loop(steps: int) -> np.ndarray:
+    """Some entities as objects, from phases of their own."""
+    entities = np.random.default_rng(1).uniform(-np.pi, np.pi, (LOOP_ENTITIES, 4)).tolist()
+    for phase in entities:
+        entity = baselines.CrystalLoop(phase)
+        for _ in range(steps):
+            entity.step(DT)
+    return np.zeros(0)

@@ -1,0 +1,226 @@
+"""The programs that every installation has: tauax, numpy, and the JAX program one writes first."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tauax import baselines, doctor
+from tauax.bench.problem import Problem, Run, Side
+from tauax.bench.timing import timed
+from tauax.coupling_choice import coupling_from
+from tauax.couplings import MeanField
+from tauax.devices import device_mesh
+from tauax.ensemble import init, simulate
+from tauax.noise import WhiteNoise
+from tauax.steppers import SRA1, Euler, Heun
+from tauax.systems import PhaseOscillators
+
+STEPPERS = {"euler": Euler(), "heun": Heun(), "sra1": SRA1()}
+METHODS = {"euler": baselines.euler, "heun": baselines.heun, "sra1": baselines.sra1}
+OURS, OURS_ALONE = "tauax", "tauax_1_device"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A program to compare with: `make(problem)` is None where it cannot do the problem.
+
+    `needs` are the modules that have to be installed.
+    """
+
+    name: str
+    make: Callable[[Problem], Side | None]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str | None:
+        """What has to be installed first, or None."""
+        absent = [name for name in self.needs if find_spec(name) is None]
+        return f"{', '.join(absent)} is not installed" if absent else None
+
+
+def tauax(problem: Problem) -> dict[str, Side]:
+    """Ours on every device, and on one."""
+    count = min(len(jax.devices()), problem.members)
+    sides = {OURS: _ours(problem, count)}
+    if count > 1:
+        sides[OURS_ALONE] = _ours(problem, 1)
+    return sides
+
+
+def _ours(problem: Problem, devices: int) -> Side:
+    state, model = _begun(problem, devices)
+    stepper = STEPPERS[problem.method]
+
+    def run(steps: int) -> np.ndarray:
+        end = simulate(model, state, dt=problem.dt, steps=steps, stepper=stepper, throw=False)
+        return np.asarray(end.state.phase).reshape(problem.members, problem.size)
+
+    cores = doctor.cores() if _on_cpu() else 0
+    return Side(run, cores, devices, detail=type(_system(problem).coupling).__name__)
+
+
+def _begun(problem: Problem, devices: int):
+    model, phase = _system(problem), problem.phase
+    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
+    return init(
+        model, key=jax.random.key(0), members=problem.members, phase=phase, mesh=mesh
+    ), model
+
+
+def _system(problem: Problem) -> PhaseOscillators:
+    strength = problem.strength
+    coupling = MeanField(strength)
+    if problem.weights is not None:
+        coupling = coupling_from(problem.weights, strength)
+    noise = WhiteNoise(problem.intensity, problem.noise) if problem.noise else None
+    return PhaseOscillators(problem.frequency, coupling, noise)
+
+
+def numpy(problem: Problem) -> Side | None:
+    """The fastest of numpy's ways, with scipy's sparse product where there is a network.
+
+    Oscillators last or first, all members at once or so many that they stay in the cache.
+    """
+    ways = _network_ways(problem) if problem.weights is not None else _mean_field_ways(problem)
+    best = min(ways, key=lambda way: min(timed(ways[way], 4) for _ in range(3)))
+    return Side(ways[best], doctor.cores() if "product" in best else 1, detail=best)
+
+
+def _mean_field_ways(problem: Problem) -> dict[str, Run]:
+    blocks = {max(1, 16_384 // problem.size), max(1, 65_536 // problem.size), problem.members}
+    return {
+        f"oscillators {'last' if axis else 'first'}, {block} members at once": partial(
+            _numpy_run, problem, baselines.mean_field(problem.strength, axis), axis, block
+        )
+        for axis in (-1, 0)
+        for block in sorted(blocks)
+        if block <= problem.members
+    }
+
+
+def _network_ways(problem: Problem) -> dict[str, Run]:
+    assert problem.weights is not None
+    weights = problem.weights * np.float32(problem.strength)
+    dense = baselines.dense(problem.weights, problem.strength)
+    ways = {"dense product": partial(_numpy_run, problem, dense, -1, problem.members)}
+    if find_spec("scipy"):
+        import scipy.sparse
+
+        matrix = scipy.sparse.csr_array(weights.astype(np.float32))
+        for axis in (-1, 0):
+            torque = baselines.sparse(matrix, axis)
+            name = f"CSR, oscillators {'last' if axis else 'first'}"
+            ways[name] = partial(_numpy_run, problem, torque, axis, problem.members)
+    return ways
+
+
+def _numpy_run(
+    problem: Problem, torque: baselines.Torque, axis: int, block: int, steps: int
+) -> np.ndarray:
+    generator: Any = np.random.default_rng(1) if problem.noise else None
+    if problem.noise == "two_point":
+        generator = _Signs(generator)
+    frequency = problem.frequency if axis == -1 else problem.frequency[:, None]
+    ends = []
+    for begin in range(0, problem.members, block):
+        rows = problem.phase[begin : begin + block]
+        phase = np.array(rows if axis == -1 else rows.T, order="C")  # a copy in any case
+        METHODS[problem.method](
+            phase,
+            frequency,
+            torque,
+            dt=problem.dt,
+            steps=steps,
+            intensity=problem.intensity,
+            generator=generator,
+        )
+        ends.append(phase if axis == -1 else phase.T)
+    return np.concatenate(ends)
+
+
+class _Signs:
+    """±1 from the bits of a generator, drawn as its normals are."""
+
+    def __init__(self, generator: np.random.Generator):
+        self.generator = generator
+
+    def standard_normal(self, out: np.ndarray, dtype) -> None:
+        """One sign per number of `out`."""
+        octets = np.frombuffer(self.generator.bytes(-(-out.size // 8)), np.uint8)
+        np.subtract(
+            1,
+            2 * np.unpackbits(octets, count=out.size).reshape(out.shape),
+            out=out,
+            dtype=dtype,
+            casting="unsafe",
+        )
+
+
+def obvious_jax(problem: Problem) -> Side | None:
+    """lax.scan, jnp.sin and jnp.cos, jax.random with a key split at every step; default device."""
+    if problem.method == "sra1":
+        return None
+    step = partial(_obvious_step, problem)
+
+    @partial(jax.jit, static_argnames="steps")
+    def run(phase, key, steps):
+        def body(carry, _):
+            phase, key = carry
+            key, now = jax.random.split(key)
+            return (step(phase, now), key), None
+
+        return jax.lax.scan(body, (phase, key), None, length=steps)[0][0]
+
+    start = jnp.asarray(problem.phase)
+    return Side(
+        lambda steps: np.asarray(run(start, jax.random.key(0), steps)),
+        doctor.cores() if _on_cpu() else 0,
+    )
+
+
+def _obvious_step(problem: Problem, phase, key):
+    weights = None if problem.weights is None else jnp.asarray(problem.weights, phase.dtype)
+
+    def drift(phase):
+        sin, cos = jnp.sin(phase), jnp.cos(phase)
+        if weights is None:
+            field_sin, field_cos = (x.mean(axis=-1, keepdims=True) for x in (sin, cos))
+        else:
+            field_sin, field_cos = sin @ weights.T, cos @ weights.T
+        return problem.frequency + problem.strength * (field_sin * cos - field_cos * sin)
+
+    kick = 0.0
+    if problem.noise == "normal":
+        kick = problem.kick * jax.random.normal(key, phase.shape)
+    elif problem.noise:
+        kick = problem.kick * jax.random.rademacher(key, phase.shape, phase.dtype)
+    first = drift(phase)
+    if problem.method == "euler":
+        return phase + problem.dt * first + kick
+    second = drift(phase + problem.dt * first + kick)
+    return phase + 0.5 * problem.dt * (first + second) + kick
+
+
+def _on_cpu() -> bool:
+    return jax.devices()[0].platform == "cpu"
+
+
+CORE = (Rival("numpy", numpy), Rival("obvious_jax", obvious_jax))
+
+
+def of(modules: Iterable[str]) -> tuple[Rival, ...]:
+    """The rivals of modules with a NAME, what it NEEDS, and `make(problem)`."""
+    found = (import_module(name) for name in modules)
+    return tuple(Rival(module.NAME, module.make, module.NEEDS) for module in found)
+
+
+def skipped(rivals) -> Mapping[str, str]:
+    """The rivals that cannot run here, and why."""
+    return {rival.name: rival.missing for rival in rivals if rival.missing}

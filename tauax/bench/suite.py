@@ -1,0 +1,153 @@
+"""Workloads measured one after the other: checked, timed, and written down with their context."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tauax._checks import fault
+from tauax.bench import rivals as programs
+from tauax.bench.checks import Wrong
+from tauax.bench.context import context
+from tauax.bench.problem import Side
+from tauax.bench.rivals import OURS, Rival
+from tauax.bench.timing import Report, Timing, interleaved
+from tauax.bench.workload import Task, Workload
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How long to measure: rounds of calls of about so many seconds."""
+
+    rounds: int = 7
+    seconds: float = 0.4
+
+
+QUICK, FULL = Effort(5, 0.15), Effort(7, 0.4)
+
+Told = Callable[[str, Mapping[str, Any]], None]
+
+
+def measure(
+    workloads: Sequence[Workload],
+    rivals: Sequence[Rival],
+    effort: Effort,
+    report: Report,
+    told: Told,
+) -> dict[str, Any]:
+    """Results of each workload and their context; `told(name, result)` hears of each at once."""
+    packages = ["scipy", *(module for rival in rivals for module in rival.needs)]
+    results = {
+        "format": FORMAT,
+        "context": context(packages),
+        "skipped": dict(programs.skipped(rivals)),
+        "workloads": {},
+    }
+    for workload in workloads:
+        result = _measured(workload, rivals, effort, report)
+        results["workloads"][workload.name] = result
+        told(workload.name, result)
+    return results
+
+
+def _measured(
+    workload: Workload, rivals: Sequence[Rival], effort: Effort, report: Report
+) -> dict[str, Any]:
+    task = workload.make(rivals)
+    result: dict[str, Any] = {
+        "title": workload.title,
+        "unit": workload.unit,
+        "definition": dict(task.definition),
+        "targets": dict(workload.targets),
+        "valid": True,
+    }
+    try:
+        errors = task.check()
+    except Wrong as error:
+        return {**result, "valid": False, "why": str(error)}
+    runs = {name: side.run for name, side in task.sides.items()}
+    timings = interleaved(
+        runs, rounds=effort.rounds, seconds=effort.seconds, steps=task.steps, report=report
+    )
+    sides = {
+        name: _side(side, timings[name], task, errors.get(name))
+        for name, side in task.sides.items()
+    }
+    ours = sides[OURS]["rate"]
+    ratios = {name: ours / side["rate"] for name, side in sides.items() if name != OURS}
+    return {**result, "rounds": effort.rounds, "sides": sides, "ratios": ratios}
+
+
+def _side(side: Side, timing: Timing, task: Task, error: float | None) -> dict[str, Any]:
+    work = task.updates * side.share * timing.steps
+    rates = sorted(work / seconds for seconds in timing.seconds)
+    return {
+        "rate": work / timing.median,
+        "spread": [rates[0], rates[-1]],
+        "nanoseconds": 1e9 * timing.median / work,
+        "steps": timing.steps,
+        "first_call": timing.first,
+        "cores": side.cores,
+        "devices": side.devices,
+        "rate_per_core": work / timing.median / max(side.cores, 1),
+        "precision": side.precision,
+        "error": error,
+        "detail": side.detail,
+    }
+
+
+def invalid(results: Mapping[str, Any]) -> list[str]:
+    """The workloads that failed their check, each with the reason."""
+    found = results["workloads"].items()
+    return [f"{name}: {one['why']}" for name, one in found if not one["valid"]]
+
+
+def missed(results: Mapping[str, Any]) -> list[str]:
+    """The ratios that were asked for and not reached."""
+    return [
+        f"{name}: {one['ratios'][rival]:.2f} × {rival}, asked {asked:g}"
+        for name, one in results["workloads"].items()
+        if one["valid"]
+        for rival, asked in one["targets"].items()
+        if rival in one["ratios"] and one["ratios"][rival] < asked
+    ]
+
+
+def save(results: Mapping[str, Any], path: Path) -> None:
+    """As JSON; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2, default=_plain) + "\n")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote.
+
+    **Raises:** `ValueError` for another file.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        wanted = "a file written by tauax bench"
+        raise fault(f"{path}, which is not JSON ({error})", wanted, "measure again") from None
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise fault(
+            f"{path}, which is not a result of this version",
+            "a file written by tauax bench",
+            "measure again",
+        )
+    return results
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def default_path(folder: Path, results: Mapping[str, Any]) -> Path:
+    """Named after the time and the device."""
+    when = results["context"]["time"][:19].replace("-", "").replace(":", "").replace("T", "-")
+    return folder / f"{when}-{results['context']['device']['platform']}.json"
