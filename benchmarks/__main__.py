@@ -1,70 +1,50 @@
-"""`python -m benchmarks [NAME ...]`: run the named parts, or all, and write one JSON."""
+"""`python -m benchmarks`: what `tauax bench` does, with more rivals, and with studies.
+
+Without names it runs every workload and then every study. Results go to benchmarks/results.
+"""
 
 import argparse
-import json
-import platform
-from datetime import UTC, datetime
-from importlib import import_module
+import sys
 from pathlib import Path
 
-import jax
+from tauax.cli import bench
 
-from tauax import doctor
-
-PARTS = (
-    "speed",
-    "networks",
-    "crystals",
-    "gradients",
-    "devices",
-    "parts",
-    "memory",
-    "latency",
+STUDIES = ("costs", "scaling", "limits", "parts", "memory")
+RIVALS = (
+    "numba_",
+    "numba_by_hand",
+    "diffrax_",
+    "torch_",
+    "cpp",
+    "brainmass_",
+    "jaxkuramoto_",
+    "jitcsde_",
+    "kuramoto_",
+    "xgi_",
 )
 RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
-    """Run, print, write."""
+def main() -> int:
+    """Parse, measure, print, write."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="NAME", help=f"among {', '.join(PARTS)}")
-    parser.add_argument("--out", type=Path, help="the JSON file (default: benchmarks/results/...)")
+    bench.add_arguments(parser)
+    parser.add_argument(
+        "--study", action="append", default=[], choices=STUDIES, help="this study (repeatable)"
+    )
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"unknown part {', '.join(unknown)}: choose among {', '.join(PARTS)}")
-    platform_name = jax.devices()[0].platform
-    path = options.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{platform_name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results = {"context": context()}
-    for part in options.parts or PARTS:
-        print(f"== {part}", flush=True)
-        results[part] = import_module(f"benchmarks.{part}").measure()
-        path.write_text(json.dumps(results, indent=2) + "\n")
-    print(f"written to {path}")
-
-
-def context() -> dict:
-    """Where and with what the figures were taken."""
-    device = jax.devices()[0]
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"system": platform.platform(), "cores": doctor.cores(), "cpu": _cpu()},
-        "device": {"kind": device.device_kind, "platform": device.platform},
-        "versions": doctor.versions(),
-    }
-
-
-def _cpu() -> dict[str, str]:
-    """The model and the vector extensions of the processor, where Linux tells."""
+    every = not (options.names or options.study)
+    options.full = options.full or every
+    rivals, studies = (
+        [f"benchmarks.{folder}.{name}" for name in names]
+        for folder, names in (("rivals", RIVALS), ("studies", STUDIES if every else options.study))
+    )
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return {"model": platform.processor()}
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
-    flags = [flag for flag in fields.get("flags", "").split() if flag.startswith(("avx", "fma"))]
-    return {"model": fields.get("model name", ""), "flags": " ".join(flags)}
+        return bench.run_with(options, rivals, RESULTS, studies)
+    except (OSError, ValueError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

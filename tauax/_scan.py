@@ -80,7 +80,7 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
     turns = materialised(turns, state.step)
     if turns is not None and system.turns_only:
         still = jnp.zeros((), system.dtype)
-        return cycles.turned(state.phase, state.low, turns, still, state.step)
+        return cycles.turned(state.phase, state.low, turns, still)
     phase, increment = system.jump(state.phase, now), _increment(stepper, system, state)
     if phase is not state.phase:
         phase = wrap(phase)
@@ -99,7 +99,7 @@ def _next_phase(stepper: AbstractStepper, system: AbstractSystem, state: State) 
 
     # From 0, so that small displacements are not rounded as the phase is.
     moved = stepper(drift_beside, jnp.zeros_like(phase), now.dt, increment)
-    return cycles.turned(phase, state.low, turns, moved, state.step)
+    return cycles.turned(phase, state.low, turns, materialised(moved, state.step))
 
 
 def _next_buffers(system: AbstractSystem, state: State) -> Any:

@@ -115,7 +115,7 @@ def turn(phase, rate, time, displacement, steps):
     turns = cycles.turns(rate, time)
 
     def one(_, words):
-        return cycles.turned(*words, turns, displacement, jnp.int32(0))
+        return cycles.turned(*words, turns, displacement)
 
     return jax.lax.fori_loop(0, steps, one, (phase, jnp.zeros(phase.shape, jnp.int32)))
 
@@ -288,7 +288,7 @@ def test_derivatives_of_one_turn(x64, dtype):
 
     def turned(phase, rate, time, move):
         turns = cycles.turns(cycles.nominal(rate), cycles.nominal(time))
-        return cycles.turned(phase, jnp.zeros(1, jnp.int32), turns, move, jnp.int32(0))[0].sum()
+        return cycles.turned(phase, jnp.zeros(1, jnp.int32), turns, move)[0].sum()
 
     found = jax.jit(jax.grad(turned, argnums=(0, 1, 2, 3)))(phase, rate, time, move)
     # φ + 2πft + d; roundings of float32.

@@ -62,7 +62,8 @@ def _ours(phase: np.ndarray, noisy: bool, devices: int) -> Side:
 def _numpy(phase: np.ndarray, noisy: bool) -> Side:
     """The fastest of some numbers of members at a time, members last."""
     programs: dict[int, Run] = {
-        block: partial(_numpy_run, phase, noisy, block) for block in BLOCKS if block <= len(phase)
+        block: partial(_numpy_run, phase, noisy, block)
+        for block in {min(block, len(phase)) for block in BLOCKS}
     }
     best = min(programs, key=lambda block: min(timed(programs[block], 40) for _ in range(3)))
     return Side(programs[best], 1, detail=f"members last, {best} at once")

@@ -31,18 +31,19 @@ OURS, OURS_ALONE = "tauax", "tauax_1_device"
 class Rival:
     """A program to compare with: `make(problem)` is None where it cannot do the problem.
 
-    `needs` are the modules that have to be installed.
+    `needs` are the modules that have to be installed, and `lacks()` says what else is missing.
     """
 
     name: str
     make: Callable[[Problem], Side | None]
     needs: tuple[str, ...] = ()
+    lacks: Callable[[], str | None] = lambda: None
 
     @property
     def missing(self) -> str | None:
         """What has to be installed first, or None."""
         absent = [name for name in self.needs if find_spec(name) is None]
-        return f"{', '.join(absent)} is not installed" if absent else None
+        return f"{', '.join(absent)} is not installed" if absent else self.lacks()
 
 
 def tauax(problem: Problem) -> dict[str, Side]:
@@ -216,9 +217,11 @@ CORE = (Rival("numpy", numpy), Rival("obvious_jax", obvious_jax))
 
 
 def of(modules: Iterable[str]) -> tuple[Rival, ...]:
-    """The rivals of modules with a NAME, what it NEEDS, and `make(problem)`."""
+    """The rivals of modules with a NAME, what it NEEDS, `make(problem)` and perhaps `missing()`."""
     found = (import_module(name) for name in modules)
-    return tuple(Rival(module.NAME, module.make, module.NEEDS) for module in found)
+    return tuple(
+        Rival(one.NAME, one.make, one.NEEDS, getattr(one, "missing", lambda: None)) for one in found
+    )
 
 
 def skipped(rivals) -> Mapping[str, str]:

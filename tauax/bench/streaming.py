@@ -136,7 +136,7 @@ def _numpy(sweep: Sweep, steps: int) -> np.ndarray:
 
 
 def _obvious(sweep: Sweep) -> Side:
-    strength, intensity = sweep.columns
+    (strength, intensity), frequency = sweep.columns, sweep.frequency
 
     @partial(jax.jit, static_argnames="steps")
     def run(phase, key, steps):
@@ -145,7 +145,7 @@ def _obvious(sweep: Sweep) -> Side:
             sin, cos = jnp.sin(phase), jnp.cos(phase)
             mean_sin, mean_cos = (x.mean(axis=-1, keepdims=True) for x in (sin, cos))
             total = total + jnp.sqrt(mean_sin**2 + mean_cos**2)
-            drift = sweep.frequency + strength * (mean_sin * cos - mean_cos * sin)
+            drift = frequency + strength * (mean_sin * cos - mean_cos * sin)
             phase = phase + DT * drift
             if intensity is not None:
                 key, now = jax.random.split(key)

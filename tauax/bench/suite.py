@@ -47,6 +47,7 @@ def measure(
         "context": context(packages),
         "skipped": dict(programs.skipped(rivals)),
         "workloads": {},
+        "studies": {},
     }
     for workload in workloads:
         result = _measured(workload, rivals, effort, report)

@@ -51,7 +51,7 @@ def rate(make: Callable[[], Problem], rivals: Sequence[Rival]) -> Task:
     return Task(sides, problem.updates, partial(checks.checked, problem, sides), definition)
 
 
-def _dense() -> Problem:
+def dense_problem() -> Problem:
     weights = np.random.default_rng(3).uniform(size=(1_000, 1_000)).astype(np.float32) / 1_000
     return Problem(1_000, 64, weights=weights)
 
@@ -120,7 +120,12 @@ TABLE = {
             quick=True,
             targets={"numpy": 10},
         ),
-        _row("dense", "full weights, 1,000 oscillators × 64 members", _dense, targets={"numpy": 1}),
+        _row(
+            "dense",
+            "full weights, 1,000 oscillators × 64 members",
+            dense_problem,
+            targets={"numpy": 1},
+        ),
         _row("grid", "585 nodes, 948 lines × 256 members", _grid585, targets={"numpy": 1}),
         _row(
             "celegans",

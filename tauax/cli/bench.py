@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 
@@ -36,8 +37,15 @@ def run(options: argparse.Namespace) -> int:
     return run_with(options, (), folder=Path("runs"))
 
 
-def run_with(options: argparse.Namespace, modules: Sequence[str], folder: Path) -> int:
-    """The command, with the rivals of these modules too; results go to `folder`, or to --out."""
+def run_with(
+    options: argparse.Namespace, modules: Sequence[str], folder: Path, studies: Sequence[str] = ()
+) -> int:
+    """The command, with the rivals of these modules too; results go to `folder`, or to --out.
+
+    `studies` are modules with a `measure()` each, whose results are written beside those of the
+    workloads; without names of workloads, only studies are run where there are any but not the full
+    suite. All of them are imported once jax has its devices.
+    """
     _start_jax(options)
     from tauax.bench import comparison, report, rivals, suite
     from tauax.bench.workloads import TABLE, chosen
@@ -49,10 +57,16 @@ def run_with(options: argparse.Namespace, modules: Sequence[str], folder: Path) 
         old, new = (suite.load(path) for path in options.compare)
         print(*report.changes(comparison.compare(old, new, options.force)), sep="\n")
         return 0
-    workloads = chosen(options.names, quick=not options.full)
+    only_studies = studies and not options.names and not options.full
+    workloads = () if only_studies else chosen(options.names, quick=not options.full)
     results = _measured(options, workloads, (*rivals.CORE, *rivals.of(modules)))
     path = options.out or suite.default_path(folder, results)
     suite.save(results, path)
+    for study in map(import_module, studies):
+        name = study.__name__.rpartition(".")[2]
+        print(f"{name}: {(study.__doc__ or '').partition(chr(10))[0]}", flush=True)
+        results["studies"][name] = study.measure()
+        suite.save(results, path)
     print(f"written to {path}")
     wrong = comparison.failures(results) if options.gate else suite.invalid(results)
     for line in wrong:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt32
 
 from tauax.numerics.circular import wrap
-from tauax.numerics.fusion import materialised_pair, product
+from tauax.numerics.fusion import product
 
 Words = tuple[Array, Array]
 
@@ -88,14 +88,14 @@ def turns(rate: Words, time: Words) -> Turns:
 
 @jax.custom_jvp
 def turned(
-    phase: Array, low: Int[Array, "..."], turns: Turns, displacement: Array, step: Array
+    phase: Array, low: Int[Array, "..."], turns: Turns, displacement: Array
 ) -> tuple[Array, Int[Array, "..."]]:
     """phase + turns + displacement, wrapped to [−π, π), and what rounding left of it.
 
     In float32 the angle is an integer: the phase counts in 2³² per turn, and `low`, within ±2²⁷, in
     2⁻⁵⁰ turns. Adding what is the same at every step is then exact, where a sum of floats is off by
     0.2 rad after 10⁷ steps. A phase that is not finite, or displaced by more than 10⁷, gives NaN.
-    In float64 `low` stays 0. `step` is any number ≥ 0 that the compiler does not know.
+    In float64 `low` stays 0. The displacement must be stored: both results are made from it.
     """
     if phase.dtype != jnp.float32:
         return wrap(phase + turns.angle + displacement), low
@@ -109,14 +109,12 @@ def turned(
     angle = jnp.where(angle >= half, -half, angle)
     left = ((count - _count(angle)) << 18) + (below & 0x3FFFF)
     angle = jnp.where(jnp.abs(phase + displacement) <= 1e7, angle, jnp.nan)
-    # As bits of a float they are only moved, never computed with.
-    angle, left = materialised_pair((angle, jax.lax.bitcast_convert_type(left, jnp.float32)), step)
-    return angle, jax.lax.bitcast_convert_type(left, jnp.int32)
+    return angle, left
 
 
 @turned.defjvp
 def _turned_jvp(primals, tangents):
-    phase_dot, low_dot, turns_dot, displacement_dot, _ = tangents
+    phase_dot, low_dot, turns_dot, displacement_dot = tangents
     return turned(*primals), (phase_dot + turns_dot.angle + displacement_dot, low_dot)
 
 

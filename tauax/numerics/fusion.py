@@ -24,12 +24,7 @@ def isolated(function: Callable[[T], T], value: T, step: Array) -> T:
     Left to itself XLA hoists products out of a scan and shares subexpressions with monitors, which
     changes where a multiplication and an addition are contracted to one rounding.
     """
-    return jax.lax.platform_dependent(
-        value,
-        step,
-        cpu=lambda value, step: jax.lax.cond(step >= 0, function, lambda x: x, value),
-        default=lambda value, step: function(value),
-    )
+    return _branched(function, lambda value: value, value, step)
 
 
 @jax.custom_jvp
@@ -39,7 +34,7 @@ def materialised(value: T, step: Array) -> T:
     The noise of a two-stage step was computed four times over, in code that no longer used
     vectors; the step ran ten times slower.
     """
-    return jax.lax.platform_dependent(value, step, cpu=_stored, default=lambda value, step: value)
+    return _branched(lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), value, step)
 
 
 @materialised.defjvp
@@ -47,35 +42,26 @@ def _materialised_jvp(primals, tangents):
     return materialised(*primals), tangents[0]
 
 
-def computed_once(function: Callable[[T], U], value: T, step: Array) -> U:
+def computed_once(function: Callable[[T], U], never: Callable[[T], U], value: T, step: Array) -> U:
     """function(value), stored by the loops that compute it, for all of its uses.
 
-    As `materialised`, without its copy. Differentiate a rule around it, not through it.
+    As `materialised`, without its copy. `never(value)` only has to look like it. Differentiate a
+    rule around it, not through it.
     """
+    return _branched(function, never, value, step)
 
-    def nothing(value: T) -> U:
-        outline = jax.eval_shape(function, value)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), outline)
 
+def _branched(function: Callable[[T], U], never: Callable[[T], U], value: T, step: Array) -> U:
+    """function(value); on a CPU in a branch that, unknown to the compiler, is always taken."""
+
+    def branch(value: T, step: Array) -> U:
+        return jax.lax.cond(step >= 0, function, never, value)
+
+    if jax.default_backend() == "cpu":  # nothing else is there: trace it once, not twice
+        return branch(value, step)
     return jax.lax.platform_dependent(
-        value,
-        step,
-        cpu=lambda value, step: jax.lax.cond(step >= 0, function, nothing, value),
-        default=lambda value, step: function(value),
+        value, step, cpu=branch, default=lambda value, step: function(value)
     )
-
-
-def materialised_pair(pair: tuple[Array, Array], step: Array) -> tuple[Array, Array]:
-    """Two real arrays, what they have in common computed once, and stored as one complex array.
-
-    XLA:CPU gives every array that is stored a loop of its own, and all the noise in each of them.
-    """
-    stored = materialised(jax.lax.complex(*pair), step)
-    return jnp.real(stored), jnp.imag(stored)
-
-
-def _stored(value: T, step: Array) -> T:
-    return jax.lax.cond(step >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), value)
 
 
 def cross(a: Array, b: Array, c: Array, d: Array) -> Array:

@@ -22,6 +22,8 @@ block of two words is made into, for one step:
 The counters from 2³¹ on, which no oscillator has, belong to what is measured.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
@@ -40,6 +42,8 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
+# Traced once for each shape, not at every use.
+@partial(jax.jit, inline=True)
 def threefry2x32(key0: Array, key1: Array, count0: Array, count1: Array) -> tuple[Array, Array]:
     """Threefry-2x32 with 20 rounds: two uniform uint32 words from a key and a counter of two words.
 
@@ -93,14 +97,20 @@ def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype, first: int 
         cosine = radius * cos_turns(turns)
         return cosine if size <= _LANES else jax.lax.complex(cosine, radius * sin_turns(turns))
 
+    def none(key: MemberKey) -> Array:
+        kind = dtype if size <= _LANES else jnp.result_type(dtype, jnp.complex64)
+        return jnp.zeros(blocks, kind)
+
     def apart(pairs: Array) -> Array:
         half = jax.lax.broadcasted_iota(jnp.int32, (groups, 2, _LANES), 1)
         return jnp.where(half == 0, jnp.real(pairs), jnp.imag(pairs))
 
     # Two arrays would be two loops with all the work in each; one complex array is one.
-    drawn = computed_once(pairs, key, step)
+    drawn = computed_once(pairs, none, key, step)
     if size > _LANES:
-        drawn = computed_once(apart, drawn.reshape(groups, 1, _LANES), step).reshape(-1)
+        drawn = drawn.reshape(groups, 1, _LANES)
+        nothing = partial(jnp.zeros, (groups, 2, _LANES), dtype)
+        drawn = computed_once(apart, lambda pairs: nothing(), drawn, step).reshape(-1)
     return drawn[:size]
 
 
@@ -118,7 +128,8 @@ def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array
         bit = jax.lax.broadcasted_iota(jnp.uint32, (words, _BITS), 1)
         return jnp.where((word[:, None] >> bit) & 1 == 0, 1.0, -1.0).astype(dtype)
 
-    return computed_once(signs, key, step).reshape(-1)[:size]
+    drawn = computed_once(signs, lambda key: jnp.zeros((words, _BITS), dtype), key, step)
+    return drawn.reshape(-1)[:size]
 
 
 def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array:
@@ -131,7 +142,7 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
         sign = jnp.where(word < sixth, -1.0, jnp.where(word >= last, 1.0, 0.0))
         return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
 
-    return computed_once(thirds, key, step)
+    return computed_once(thirds, lambda key: jnp.zeros(size, dtype), key, step)
 
 
 def _radius(word: Array, dtype) -> Array:

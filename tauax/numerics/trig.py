@@ -6,6 +6,7 @@ reverse mode stores the two results and none of the polynomial's steps.
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ def sincos_once(phase: Array, step: Array) -> tuple[Array, Array]:
 
     `step` is any number ≥ 0 that the compiler does not know.
     """
-    return computed_once(sincos_wrapped, phase, step)
+    return computed_once(sincos_wrapped, lambda phase: (phase, phase), phase, step)
 
 
 @sincos_once.defjvp
@@ -88,6 +89,7 @@ def reduce_turns(x: Array) -> Array:
     return (x - turns * _TWO_PI_HIGH) - turns * _TWO_PI_LOW
 
 
+@partial(jax.jit, inline=True)
 def _quarter_sine(x: Array) -> Array:
     """sin x for |x| ≤ π/2."""
     square = x * x

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import tauax as tx
-from benchmarks.children import in_process
-from benchmarks.memory import peak
-from benchmarks.timing import interleaved, verdict
+from benchmarks.studies.children import in_process
+from benchmarks.studies.memory import peak
+from benchmarks.studies.verdict import verdict
+from tauax.bench.timing import interleaved
 
 ROUNDS, PROCESSES = 7, 3
 SRA1_TARGET, LOCKING_TARGET, BOLD_TARGET, BOLD_MEMORY = 2.5, 1.3, 1.5, 10.0
@@ -110,5 +111,7 @@ def _slower(one, other) -> float:
     def program(run):
         return lambda steps: np.asarray(jax.block_until_ready(run(steps)).state.phase)
 
-    seconds = interleaved({"one": program(one), "other": program(other)}, ROUNDS)
-    return float(np.median(seconds["one"]) / np.median(seconds["other"]))
+    runs = {"one": program(one), "other": program(other)}
+    found = interleaved(runs, rounds=ROUNDS, seconds=0.4, steps=None, report=lambda *_: None)
+    per_step = {name: timing.median / timing.steps for name, timing in found.items()}
+    return per_step["one"] / per_step["other"]

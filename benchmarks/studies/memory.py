@@ -8,7 +8,7 @@ import resource
 import time
 from pathlib import Path
 
-from benchmarks.children import in_process
+from benchmarks.studies.children import in_process
 
 MEGABYTE = 2**20
 
@@ -19,6 +19,7 @@ def measure() -> dict:
     for steps in (10_000, 100_000, 1_000_000):
         results[f"moments-16x256-{steps}"] = _measured(f"moments({steps})")
     results["dense-2000x64-beyond-weights"] = _measured("dense()")
+    results["gradient-100000-steps"] = _measured("gradient()")
     for kind in ("trace", "moments", "dense"):
         results[f"plan-{kind}"] = _planned(kind)
     return results
@@ -99,6 +100,33 @@ def dense() -> float:
     model = tx.PhaseOscillators(jnp.zeros(size), tx.Dense(weights), tx.WhiteNoise(0.05))
     state = tx.init(model, key=jax.random.key(0), members=64)
     tx.simulate(model, state, dt=0.01, steps=10)
+    return peak() - before
+
+
+def gradient(steps: int = 100_000) -> float:
+    """The gradient through a long noisy run, 256 oscillators and 64 members, compiled before."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    import tauax as tx
+
+    def loss(strength, steps: int):
+        model = tx.PhaseOscillators(
+            tx.frequencies.gaussian(256, 0.0, 1.0), tx.MeanField(strength), tx.WhiteNoise(0.05)
+        )
+        state = tx.init(model, key=jax.random.key(0), members=64)
+        monitors = {"r": tx.Moments(tx.coherence)}
+        run = tx.simulate(model, state, dt=0.01, steps=steps, monitors=monitors, throw=False)
+        return run.monitors["r"].mean.mean()
+
+    program = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    strength = jnp.float32(2.0)
+    jax.block_until_ready(program(strength, 100))
+    compiled = program.lower(strength, steps).compile()
+    before = peak()
+    value, slope = jax.block_until_ready(compiled(strength))
+    assert np.isfinite(value) and np.isfinite(slope)
     return peak() - before
 
 
