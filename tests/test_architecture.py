@@ -71,6 +71,7 @@ OWNERS = {
     "pandas": "tauax.export",
     "matplotlib": "tauax.plots",
     "optimistix": "tauax.learn.least_squares",
+    "scipy": "tauax.bench.rivals",
     "tqdm": "tauax.cli.progress",
 }
 CORE = {"jax", "numpy", "equinox", "optax", "jaxtyping"}

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from tauax.numerics.fusion import product
+
 # Minimax for −2 ln(1 + f)/f on √½ ≤ 1 + f < √2: relative error 3e-8, half of float32's rounding.
 _SERIES = (
     -2.0,
@@ -37,7 +39,8 @@ def minus_two_log(uniform: Array) -> Array:
     mantissa = jax.lax.bitcast_convert_type(bits - (exponent << _MANTISSA_BITS), jnp.float32)
     fraction = mantissa - 1.0
     series = _by_halves(_SERIES, fraction)
-    return exponent.astype(jnp.float32) * (-2.0 * math.log(2.0)) + fraction * series
+    # Of two products only one can be contracted with the sum: always the second.
+    return product(exponent.astype(jnp.float32), -2.0 * math.log(2.0)) + fraction * series
 
 
 def _by_halves(coefficients: tuple, x: Array) -> Array:

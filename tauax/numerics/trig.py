@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from tauax.numerics.fusion import computed_once
+from tauax.numerics.fusion import computed_once, product
 
 # 2π = HIGH + LOW; HIGH has 8 bits, so that k·HIGH is exact for every |k| < 2¹⁶ in float32
 # and for |k| < 2⁴⁵ in float64.
@@ -75,7 +75,8 @@ def cos_turns(turns: Array) -> Array:
     """cos 2πt for t in [−½, ½] turns; the angle of Box–Muller, with no reduction to do."""
     if turns.dtype != jnp.float32:
         return jnp.cos(2.0 * math.pi * turns)
-    return _quarter_sine(jnp.float32(2.0 * math.pi) * (0.25 - jnp.abs(turns)))
+    # Rounded, or it is contracted with the sum in the series where a number stands alone.
+    return _quarter_sine(product(0.25 - jnp.abs(turns), 2.0 * math.pi))
 
 
 def sin_turns(turns: Array) -> Array:

@@ -31,6 +31,8 @@ def rates(results: Mapping[str, Any], path: Path | None = None, workloads=None):
 
 
 def _draw_rates(panel, workload: Mapping[str, Any]) -> None:
+    from matplotlib.ticker import NullFormatter
+
     sides = sorted(workload["sides"].items(), key=lambda one: one[1]["rate"])
     place = np.arange(len(sides))
     ours = [name.startswith(_OURS) for name, _ in sides]
@@ -43,10 +45,11 @@ def _draw_rates(panel, workload: Mapping[str, Any]) -> None:
     panel.set_yticks(place, [name.replace("_", " ") for name, _ in sides], fontsize=8)
     panel.set_xlabel(f"{workload['unit']} per second", fontsize=8)
     panel.set_title(workload["title"], fontsize=9)
-    panel.set_xlim(left=0.5 * rate.min(), right=4.0 * rate.max())
+    panel.set_xlim(left=0.3 * rate.min(), right=8.0 * rate.max())
+    panel.xaxis.set_minor_formatter(NullFormatter())
     for y, x in zip(place, rate, strict=True):
         panel.annotate(
-            f"{x / 1e6:.3g} M",
+            f"{x / 1e6:.{0 if x > 1e8 else 1 if x > 1e7 else 2}f} M",
             (max(x, high[y]), y),
             (4, 0),
             va="center",
@@ -78,6 +81,7 @@ def scaling(study: Mapping[str, Any], path: Path | None = None):
     panels[0].set_yscale("log")
     panels[0].set_ylabel("ns per oscillator-step")
     panels[0].legend(fontsize=8)
+    panels[3].margins(x=0.2)
     return _finished(figure, path)
 
 
@@ -90,7 +94,7 @@ def roofline(results: Mapping[str, Any], path: Path | None = None):
     intensity = np.geomspace(0.5, 2_000, 200)
     panel.plot(intensity, np.minimum(peak, memory * intensity), "k-", lw=1)
     panel.annotate(f"sgemm, {peak:.0f} GFLOP/s", (60, peak), (0, 4), textcoords="offset points")
-    panel.annotate(f"memory, {memory:.0f} GB/s", (0.7, 1.1 * memory * 0.7), rotation=38, fontsize=8)
+    panel.annotate(f"memory, {memory:.0f} GB/s", (0.75, memory), fontsize=8, ha="center")
     points = {
         name: (
             operations / moved,
