@@ -181,10 +181,12 @@ def advance(
     adjoint: AbstractAdjoint,
 ) -> Run:
     """The run after `steps` more steps."""
+    begin = doubled(partial(_advance, model, stepper), run.state)
 
     def body(carry: tuple[State, dict[str, Any]]) -> tuple[State, dict[str, Any]]:
         state, accumulators = carry
-        state = replace(state, shared=over_batch(_shared, model, state))
+        # The key is none of what changes, or a gradient keeps it once per step.
+        state = replace(state, key=begin.key, shared=over_batch(_shared, model, state))
         seen, since = undoubled(state), state.step - run.begin
         accumulators = {
             name: _observe(monitor, accumulators[name], model, seen, since)
@@ -194,8 +196,7 @@ def advance(
         }
         return _advance(model, stepper, state), accumulators
 
-    carry = (doubled(partial(_advance, model, stepper), run.state), run.accumulators)
-    state, accumulators = adjoint.loop(body, carry, steps)
+    state, accumulators = adjoint.loop(body, (begin, run.accumulators), steps)
     return Run(undoubled(state), accumulators, run.begin, run.steps)
 
 

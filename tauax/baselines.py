@@ -8,6 +8,7 @@ way to write crystals: an object for each, one number at a time.
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -75,94 +76,94 @@ def sparse(matrix, axis: int = -1) -> Torque:
     return torque
 
 
-def euler(
+def integrate(
     phase: np.ndarray,
     frequency: np.ndarray,
     torque: Torque,
     *,
     dt: float,
     steps: int,
+    method: str = "euler",
     intensity: np.ndarray | float | None = None,
     generator: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Euler–Maruyama in place on `phase`, float32, in the layout of the torque; not wrapped.
+    """`steps` steps in place on `phase`, float32, in the layout of the torque; not wrapped.
 
-    Noise is added if a `generator` is given: √(2D·dt)·z with D = `intensity`.
+    `method` is one of `METHODS`. Noise is added if a `generator` is given: √(2D·dt)·z with
+    D = `intensity`.
     """
-    drift, kick = _drift(phase, frequency, torque), _kick(phase, dt, intensity, generator)
+    drift = partial(_drift, phase, frequency, torque)
+    kick = partial(_kick, phase, dt, intensity, generator)
+    step = METHODS[method](phase, drift, kick, dt)
     for _ in range(steps):
+        step(phase)
+    return phase
+
+
+def _euler(phase: np.ndarray, drift, kick, dt: float):
+    """Euler–Maruyama, θ + f(θ)·dt + ΔB."""
+    drift, kick = drift(), kick()
+
+    def step(phase: np.ndarray) -> None:
         change = drift(phase)
         change *= np.float32(dt)
         phase += change
         if kick is not None:
             phase += kick()
-    return phase
+
+    return step
 
 
-def heun(
-    phase: np.ndarray,
-    frequency: np.ndarray,
-    torque: Torque,
-    *,
-    dt: float,
-    steps: int,
-    intensity: np.ndarray | float | None = None,
-    generator: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Heun, θ + ½[f(θ) + f(θ*)]·dt + ΔB with θ* = θ + f(θ)·dt + ΔB; the rest as in `euler`."""
-    stages = [_drift(phase, frequency, torque) for _ in range(2)]
-    kick, stage = _kick(phase, dt, intensity, generator), np.empty_like(phase)
-    for _ in range(steps):
-        first = stages[0](phase)
+def _heun(phase: np.ndarray, drift, kick, dt: float):
+    """Heun, θ + ½[f(θ) + f(θ*)]·dt + ΔB with θ* = θ + f(θ)·dt + ΔB."""
+    (begin, end), kick, stage = (drift(), drift()), kick(), np.empty_like(phase)
+
+    def step(phase: np.ndarray) -> None:
+        first = begin(phase)
         first *= np.float32(dt)
         np.add(phase, first, out=stage)
         if kick is not None:
             noise = kick()
-            stage += noise
+            np.add(stage, noise, out=stage)
             phase += noise
-        second = stages[1](stage)
+        second = end(stage)
         second *= np.float32(dt)
         second += first
         second *= np.float32(0.5)
         phase += second
-    return phase
+
+    return step
 
 
-def sra1(
-    phase: np.ndarray,
-    frequency: np.ndarray,
-    torque: Torque,
-    *,
-    dt: float,
-    steps: int,
-    intensity: np.ndarray | float | None = None,
-    generator: np.random.Generator | None = None,
-) -> np.ndarray:
+def _sra1(phase: np.ndarray, drift, kick, dt: float):
     """Rößler's SRA1, θ + ⅓[f(θ) + 2 f(θ*)]·dt + ΔB with θ* = θ + ¾ f(θ)·dt + (3/2)·A.
 
-    A = ½ ΔB + √(1/12)·√(2D·dt)·ζ is the average of the noise over the step, ζ a second normal; the
-    rest as in `euler`.
+    A = ½ ΔB + √(1/12)·√(2D·dt)·ζ is the average of the noise over the step, ζ a second normal.
     """
-    stages = [_drift(phase, frequency, torque) for _ in range(2)]
-    kick, other = (_kick(phase, dt, intensity, generator) for _ in range(2))
+    (begin, end), (kick, other) = (drift(), drift()), (kick(), kick())
     stage = np.empty_like(phase)
-    for _ in range(steps):
-        first = stages[0](phase)
+
+    def step(phase: np.ndarray) -> None:
+        first = begin(phase)
         first *= np.float32(0.75 * dt)
         np.add(phase, first, out=stage)
         if kick is not None and other is not None:
             noise, average = kick(), other()
             average *= np.float32(1.5 / math.sqrt(12.0))
-            stage += average
+            np.add(stage, average, out=stage)
             phase += noise
             noise *= np.float32(0.75)
-            stage += noise
-        second = stages[1](stage)
+            np.add(stage, noise, out=stage)
+        second = end(stage)
         second *= np.float32(2.0 * dt / 3.0)
         phase += second
         first *= np.float32(1.0 / (3.0 * 0.75))
         phase += first
-    return phase
+
+    return step
+
+
+METHODS = {"euler": _euler, "heun": _heun, "sra1": _sra1}
 
 
 def _drift(phase: np.ndarray, frequency: np.ndarray, torque: Torque):
@@ -215,11 +216,6 @@ def crystals(
     *,
     dt: float,
     steps: int,
-    hertz: Sequence[float] = HERTZ,
-    gain: Sequence[float] = GAIN,
-    weights: Sequence[float] = WEIGHTS,
-    lead: float = LEAD,
-    cuts: tuple[float, float] = CUTS,
     window: int = 10,
     intensity: float | None = None,
     generator: np.random.Generator | None = None,
@@ -231,12 +227,12 @@ def crystals(
     """
     kick = _kick(phase, dt, intensity, generator)
     members, kind = phase.shape[1], phase.dtype.type
-    turn = (TURN * dt * np.asarray(hertz))[:, None].astype(kind)
-    share = (np.asarray(weights) * np.asarray(gain)).astype(kind)
-    low, high, whole = kind(cuts[0]), kind(cuts[1]), kind(TURN)
+    turn = (TURN * dt * np.asarray(HERTZ))[:, None].astype(kind)
+    share = (np.asarray(WEIGHTS) * np.asarray(GAIN)).astype(kind)
+    low, high, whole = kind(CUTS[0]), kind(CUTS[1]), kind(TURN)
     wave, ring = np.empty_like(phase), np.empty((window, members), kind)
     beyond, counts = np.empty(members, bool), np.zeros((3, members), np.int32)
-    phase += kind(lead)
+    phase += kind(LEAD)
     for step in range(steps):
         np.sin(phase, out=wave)
         field = np.matmul(share, wave, out=ring[step % window])
@@ -249,7 +245,7 @@ def crystals(
             phase += kick()
         if step % 10 == 9:  # often enough for float32
             phase -= whole * np.rint(phase / whole)
-    phase -= kind(lead)
+    phase -= kind(LEAD)
     counts[1] = steps - counts[0] - counts[2]
     return CrystalRecord(counts, np.roll(ring, -(steps % window), axis=0)[-steps:])
 

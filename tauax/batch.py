@@ -169,16 +169,17 @@ def pick(model, state: State, index: tuple[int, ...]) -> tuple[AbstractSystem, S
 
 
 def doubled(advance: Callable[[State], Any], state: State) -> State:
-    """A batch of one as two rows if `advance(state)` multiplies matrices; others as they are.
+    """A batch of one as two rows if one row might be computed otherwise; others as they are.
 
-    XLA turns the product of a single row into one of a matrix and a vector, which adds in another
-    order, and a single number into a scalar. With a second row that differs, its phases negated,
-    one system gets the bits it has in any batch.
+    XLA turns the matrix product of a single row into one of a matrix and a vector, which adds in
+    another order, and a single number into a scalar; and where a function of the user's multiplies
+    what rows share, one row has its product contracted with a sum, several do not. With a second
+    row that differs, its phases negated, one system gets the bits it has in any batch.
     """
     if math.prod(state.phase.shape[:-1]) != 1:
         return state
     several = state.phase.size > 1
-    if several and not _multiplies_matrices(jax.make_jaxpr(advance)(state).jaxpr):
+    if several and not _depends_on_rows(jax.make_jaxpr(advance)(state).jaxpr):
         return state
     twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state.own)
     mirrored = jnp.stack([state.phase, -state.phase])
@@ -193,15 +194,19 @@ def undoubled(state: State) -> State:
     return replace(state.with_own(first), axes=state.axes[1:])
 
 
-def _multiplies_matrices(program: Jaxpr) -> bool:
-    """Whether a program, or one inside it, has a matrix product."""
+# A barrier marks a function of the user's.
+_ROWS_MATTER = (jax.lax.dot_general_p, jax.lax.optimization_barrier_p)
+
+
+def _depends_on_rows(program: Jaxpr) -> bool:
+    """Whether a program, or one inside it, may compute one row otherwise than several."""
     kinds = (Jaxpr, ClosedJaxpr)
     for equation in program.eqns:
-        if equation.primitive is jax.lax.dot_general_p:
+        if equation.primitive in _ROWS_MATTER:
             return True
         inner = jax.tree.leaves(equation.params, is_leaf=lambda one: isinstance(one, kinds))
         bare = [one.jaxpr if isinstance(one, ClosedJaxpr) else one for one in inner]
-        if any(isinstance(one, Jaxpr) and _multiplies_matrices(one) for one in bare):
+        if any(isinstance(one, Jaxpr) and _depends_on_rows(one) for one in bare):
             return True
     return False
 

@@ -183,7 +183,7 @@ def _numpy_rate(study: Study, rounds: int = 3, steps: int = 10) -> float:
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
-        baselines.euler(
+        baselines.integrate(
             phase,
             study.frequency.astype(np.float32),
             baselines.dense(weights, spread[0]),

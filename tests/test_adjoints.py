@@ -156,9 +156,8 @@ MOMENTS = {"r": tx.Moments(tx.coherence)}
 @pytest.mark.parametrize("adjoint", [tx.Segments(), tx.Sweep(), tx.FullTape()])
 def test_memory_of_the_gradient(adjoint):
     phases = 16 * 128 * 4
-    expected = {tx.Segments: 2 * 24 + 18, tx.Sweep: 576 + 18, tx.FullTape: 7 * 576}
-    # What a step itself needs, sine and cosine of its own included, and what is kept of the order
-    # parameter, is below 18 phases.
+    expected = {tx.Segments: 2 * 24 + 16, tx.Sweep: 576 + 16, tx.FullTape: 7 * 576}
+    # What a step itself needs, and what is kept of the order parameter, is below 16 phases.
     assert temporary_bytes(576, adjoint, MOMENTS) <= expected[type(adjoint)] * phases
 
 

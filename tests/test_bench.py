@@ -81,6 +81,7 @@ WRONG = {
     "frozen coupling": (PROBLEMS["heun"], {"method": "euler"}, "rad from the reference"),
     "no noise": (NOISY, {"noise": None}, "0.00 of the noise"),
     "more noise": (NOISY, {"intensity": 0.06}, "of the noise"),
+    "another law": (replace(NOISY, noise="two_point"), {"noise": "normal"}, "kurtosis"),
 }
 
 
@@ -98,7 +99,7 @@ def test_what_computes_something_else_is_invalid(case):
 def test_noise_that_members_share_is_invalid():
     def make(problem: Problem) -> Side:
         def run(steps: int) -> np.ndarray:
-            quiet = checks.reference(replace(problem, noise=None))
+            quiet = checks.reference(problem, steps)
             kicks = np.random.default_rng(0).normal(size=(steps, 1, problem.size)).sum(axis=0)
             return quiet + problem.kick * kicks
 
@@ -280,7 +281,7 @@ def test_the_order_parameter_is_seen_by_the_way():
     phase = np.random.default_rng(0).uniform(-3, 3, (4, 9)).astype(np.float32)
     seen, start = np.zeros((4, 1), np.float32), phase.copy()
     torque = baselines.mean_field(np.ones((4, 1)), seen=seen)
-    baselines.euler(phase, np.zeros(9, np.float32), torque, dt=0.1, steps=1)
+    baselines.integrate(phase, np.zeros(9, np.float32), torque, dt=0.1, steps=1)
     np.testing.assert_allclose(seen.ravel(), baselines.coherence(start), rtol=1e-6)  # float32
 
 

@@ -525,7 +525,7 @@ SMOOTH = {
     "histogram": lambda: Histogram(tx.coherence, 0.1, 0.9, 4, smooth=True),
     "circle": lambda: Histogram(tx.phase, **CIRCLE, bins=5, smooth=True, periodic=True),
     "extremes": lambda: Extremes(tx.coherence),
-    "passage": lambda: FirstPassage(tx.coherence, 0.4),
+    "passage": lambda: FirstPassage(tx.coherence, 0.3),
     "metastability": lambda: Metastability(GROUPS),
     "autocorrelation": lambda: Autocorrelation(tx.coherence, (1, 4)),
     "power": lambda: BandPower(tx.coherence, BANDS, 8),

@@ -166,7 +166,7 @@ def quarter_error(coefficients: np.ndarray) -> float:
 
 
 def test_polynomial_is_near_the_best_of_its_degree():
-    stored = np.asarray(trig._QUARTER)
+    stored = np.asarray(trig.QUARTER_SINE)
     assert quarter_error(stored) <= 2 * best_quarter_error(len(stored))
     # As float32 numbers they may lose (π/2)³ times half an ulp of 1/6 = 2.9e-8, still below half
     # an ulp of the sine; one term fewer is worse than that.

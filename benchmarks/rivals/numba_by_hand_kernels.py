@@ -10,28 +10,14 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from tauax.numerics.logarithm import SERIES
+from tauax.numerics.trig import QUARTER_SINE
+
 _F, _I, _U = np.float32, np.int32, np.uint32
 _HALF, _PI, _TURN = _F(math.pi / 2), _F(math.pi), _F(2 * math.pi)
 _TURNS = _F(1 / (2 * math.pi))
-_S1, _S2, _S3, _S4 = (
-    _F(x)
-    for x in (-0.16666657096352025, 0.00833301728832259, -0.00019806614990198167, 2.6000543358e-06)
-)
-# −2 ln(1 + f) = f·P(f) for 1 + f in [√½, √2]
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
-    _F(x)
-    for x in (
-        -2.0,
-        0.9999997615814209,
-        -0.6666837334632874,
-        0.5000414848327637,
-        -0.39913666248321533,
-        0.33124786615371704,
-        -0.2990453541278839,
-        0.28733691573143005,
-        -0.17444708943367004,
-    )
-)
+_S1, _S2, _S3, _S4 = (_F(x) for x in QUARTER_SINE)
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (_F(x) for x in SERIES)
 _OCTAVE, _ROOT_HALF, _UNIT = _F(-2 * math.log(2.0)), _I(0x3F3504F3), _F(2.0**-24)
 _ONE, _HALF_WEIGHT = _F(1), _F(0.5)
 

@@ -6,10 +6,10 @@ from functools import partial
 import jax
 import numpy as np
 
-from tauax import baselines, doctor
+from tauax import baselines
 from tauax.bench.checks import Wrong, agreed
 from tauax.bench.problem import Run, Side
-from tauax.bench.rivals import OURS, OURS_ALONE, Rival
+from tauax.bench.rivals import OURS, OURS_ALONE, Rival, cpu_cores
 from tauax.bench.timing import timed
 from tauax.bench.workload import Task
 from tauax.devices import device_mesh
@@ -55,8 +55,7 @@ def _ours(phase: np.ndarray, noisy: bool, devices: int) -> Side:
         found = simulate(model, state, dt=DT, steps=steps, monitors=monitors)
         return np.asarray(found.monitors["anchor"].fraction)
 
-    cores = doctor.cores() if jax.devices()[0].platform == "cpu" else 0
-    return Side(run, cores, devices)
+    return Side(run, cpu_cores(), devices)
 
 
 def _numpy(phase: np.ndarray, noisy: bool) -> Side:

@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tauax import doctor
 from tauax.adjoints import AbstractAdjoint, FullTape, Segments, Sweep
 from tauax.bench.checks import Wrong
 from tauax.bench.problem import Problem, Side
-from tauax.bench.rivals import OURS, Rival
+from tauax.bench.rivals import OURS, Rival, cpu_cores
 from tauax.bench.workload import Task
 from tauax.couplings import MeanField
 from tauax.ensemble import init, simulate
@@ -39,8 +38,7 @@ def gradients(rivals: Sequence[Rival]) -> Task:
     }
     programs = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in with_gradient.items()}
     programs["tauax_forward"] = jax.jit(_ours(Segments()))
-    cores = doctor.cores() if jax.devices()[0].platform == "cpu" else 0
-    sides = {name: Side(partial(_run, program), cores) for name, program in programs.items()}
+    sides = {name: Side(partial(_run, program), cpu_cores()) for name, program in programs.items()}
     definition = {"size": PROBLEM.size, "members": PROBLEM.members, "steps": STEPS}
     check = partial(_check, sides)
     return Task(sides, PROBLEM.updates, check, definition, steps=STEPS)

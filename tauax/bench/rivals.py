@@ -23,7 +23,6 @@ from tauax.steppers import SRA1, Euler, Heun
 from tauax.systems import PhaseOscillators
 
 STEPPERS = {"euler": Euler(), "heun": Heun(), "sra1": SRA1()}
-METHODS = {"euler": baselines.euler, "heun": baselines.heun, "sra1": baselines.sra1}
 OURS, OURS_ALONE = "tauax", "tauax_1_device"
 
 
@@ -56,30 +55,21 @@ def tauax(problem: Problem) -> dict[str, Side]:
 
 
 def _ours(problem: Problem, devices: int) -> Side:
-    state, model = _begun(problem, devices)
-    stepper = STEPPERS[problem.method]
+    model, stepper, key = _system(problem), STEPPERS[problem.method], jax.random.key(0)
+    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
+    state = init(model, key=key, members=problem.members, phase=problem.phase, mesh=mesh)
 
     def run(steps: int) -> np.ndarray:
         end = simulate(model, state, dt=problem.dt, steps=steps, stepper=stepper, throw=False)
-        return np.asarray(end.state.phase).reshape(problem.members, problem.size)
+        return np.asarray(end.state.phase)
 
-    cores = doctor.cores() if _on_cpu() else 0
-    return Side(run, cores, devices, detail=type(_system(problem).coupling).__name__)
-
-
-def _begun(problem: Problem, devices: int):
-    model, phase = _system(problem), problem.phase
-    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
-    return init(
-        model, key=jax.random.key(0), members=problem.members, phase=phase, mesh=mesh
-    ), model
+    return Side(run, cpu_cores(), devices, detail=type(model.coupling).__name__)
 
 
 def _system(problem: Problem) -> PhaseOscillators:
-    strength = problem.strength
-    coupling = MeanField(strength)
+    coupling = MeanField(problem.strength)
     if problem.weights is not None:
-        coupling = coupling_from(problem.weights, strength)
+        coupling = coupling_from(problem.weights, problem.strength)
     noise = WhiteNoise(problem.intensity, problem.noise) if problem.noise else None
     return PhaseOscillators(problem.frequency, coupling, noise)
 
@@ -133,12 +123,13 @@ def _numpy_run(
     for begin in range(0, problem.members, block):
         rows = problem.phase[begin : begin + block]
         phase = np.array(rows if axis == -1 else rows.T, order="C")  # a copy in any case
-        METHODS[problem.method](
+        baselines.integrate(
             phase,
             frequency,
             torque,
             dt=problem.dt,
             steps=steps,
+            method=problem.method,
             intensity=problem.intensity,
             generator=generator,
         )
@@ -155,13 +146,9 @@ class _Signs:
     def standard_normal(self, out: np.ndarray, dtype) -> None:
         """One sign per number of `out`."""
         octets = np.frombuffer(self.generator.bytes(-(-out.size // 8)), np.uint8)
-        np.subtract(
-            1,
-            2 * np.unpackbits(octets, count=out.size).reshape(out.shape),
-            out=out,
-            dtype=dtype,
-            casting="unsafe",
-        )
+        out[...] = np.unpackbits(octets, count=out.size).reshape(out.shape)
+        out *= dtype(-2)
+        out += dtype(1)
 
 
 def obvious_jax(problem: Problem) -> Side | None:
@@ -182,7 +169,7 @@ def obvious_jax(problem: Problem) -> Side | None:
     start = jnp.asarray(problem.phase)
     return Side(
         lambda steps: np.asarray(run(start, jax.random.key(0), steps)),
-        doctor.cores() if _on_cpu() else 0,
+        cpu_cores(),
     )
 
 
@@ -209,8 +196,9 @@ def _obvious_step(problem: Problem, phase, key):
     return phase + 0.5 * problem.dt * (first + second) + kick
 
 
-def _on_cpu() -> bool:
-    return jax.devices()[0].platform == "cpu"
+def cpu_cores() -> int:
+    """The cores that a JAX program may use; 0 where it runs on an accelerator."""
+    return doctor.cores() if jax.devices()[0].platform == "cpu" else 0
 
 
 CORE = (Rival("numpy", numpy), Rival("obvious_jax", obvious_jax))

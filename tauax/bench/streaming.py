@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tauax import baselines, doctor, frequencies
+from tauax import baselines, frequencies
 from tauax.batch import vary
 from tauax.bench.checks import agreed
 from tauax.bench.problem import Side
-from tauax.bench.rivals import OURS, OURS_ALONE, Rival
+from tauax.bench.rivals import OURS, OURS_ALONE, Rival, cpu_cores
 from tauax.bench.workload import Task
 from tauax.couplings import MeanField
 from tauax.devices import device_mesh
@@ -89,10 +89,6 @@ def _task(sweep: Sweep, steps: int | None) -> Task:
     )
 
 
-def _cores() -> int:
-    return doctor.cores() if jax.devices()[0].platform == "cpu" else 0
-
-
 def _ours(sweep: Sweep, devices: int) -> Side:
     noise = None if sweep.intensities is None else WhiteNoise(1.0)
     model = PhaseOscillators(sweep.frequency, MeanField(2.0), noise)
@@ -111,7 +107,7 @@ def _ours(sweep: Sweep, devices: int) -> Side:
         found = simulate(model, state, dt=DT, steps=steps, monitors={"r": Moments(coherence)})
         return np.asarray(found.monitors["r"].mean).ravel()
 
-    return Side(run, _cores(), devices)
+    return Side(run, cpu_cores(), devices)
 
 
 def _shaped(sweep: Sweep) -> np.ndarray:
@@ -123,7 +119,7 @@ def _numpy(sweep: Sweep, steps: int) -> np.ndarray:
     """The order parameter comes from the means that the coupling needs anyway."""
     strength, intensity = sweep.columns
     seen = np.zeros((sweep.rows, 1), np.float32)
-    baselines.euler(
+    baselines.integrate(
         sweep.phase,
         sweep.frequency,
         baselines.mean_field(strength, seen=seen),
@@ -156,7 +152,7 @@ def _obvious(sweep: Sweep) -> Side:
         return jax.lax.scan(body, (phase, key, total), None, length=steps)[0][2] / steps
 
     start = jnp.asarray(sweep.phase)
-    return Side(lambda steps: np.asarray(run(start, jax.random.key(0), steps)).ravel(), _cores())
+    return Side(lambda steps: np.asarray(run(start, jax.random.key(0), steps)).ravel(), cpu_cores())
 
 
 def _check(sweep: Sweep, sides) -> dict[str, float]:

@@ -17,9 +17,6 @@ from tauax.bench.rivals import Rival, tauax
 from tauax.bench.streaming import grid, streaming
 from tauax.bench.workload import Task, Workload
 
-# What one program in Python, rather slow ones among them, may be asked to do.
-SMALL = 100_000
-
 
 def chosen(names: Sequence[str], quick: bool) -> tuple[Workload, ...]:
     """The workloads of these names, or else all, or those of the quick suite.

@@ -40,6 +40,7 @@ class TorqueFunction(AbstractDrive):
             )
 
     def __call__(self, phase: Phase, moment: Moment) -> Torque:
+        phase = jax.lax.optimization_barrier(phase)  # read by `batch.doubled`: not our products
         torque = self.function(moment.time, phase, self.parameters)
         return jnp.broadcast_to(jnp.asarray(torque, phase.dtype), phase.shape)
 

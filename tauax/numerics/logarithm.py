@@ -10,7 +10,7 @@ from jaxtyping import Array
 from tauax.numerics.fusion import product
 
 # Minimax for −2 ln(1 + f)/f on √½ ≤ 1 + f < √2: relative error 3e-8, half of float32's rounding.
-_SERIES = (
+SERIES = (
     -2.0,
     0.9999997615814209,
     -0.6666837334632874,
@@ -38,7 +38,7 @@ def minus_two_log(uniform: Array) -> Array:
     exponent = (bits - _ROOT_HALF_BITS) >> _MANTISSA_BITS
     mantissa = jax.lax.bitcast_convert_type(bits - (exponent << _MANTISSA_BITS), jnp.float32)
     fraction = mantissa - 1.0
-    series = _by_halves(_SERIES, fraction)
+    series = _by_halves(SERIES, fraction)
     # Of two products only one can be contracted with the sum: always the second.
     return product(exponent.astype(jnp.float32), -2.0 * math.log(2.0)) + fraction * series
 

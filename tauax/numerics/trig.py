@@ -20,7 +20,12 @@ _TWO_PI_HIGH = 6.28125
 _TWO_PI_LOW = 0.00193530717958647692528676655900577
 
 # Minimax for sin x − x = x³·P(x²) on |x| ≤ π/2: absolute error 2e-8, below float32 rounding.
-_QUARTER = (-0.16666657096352025, 0.00833301728832259, -0.00019806614990198167, 2.6000543358e-06)
+QUARTER_SINE = (
+    -0.16666657096352025,
+    0.00833301728832259,
+    -0.00019806614990198167,
+    2.6000543358e-06,
+)
 
 
 def sincos(x: Array) -> tuple[Array, Array]:
@@ -94,7 +99,7 @@ def reduce_turns(x: Array) -> Array:
 def _quarter_sine(x: Array) -> Array:
     """sin x for |x| ≤ π/2."""
     square = x * x
-    series = jnp.full_like(x, _QUARTER[-1])
-    for coefficient in _QUARTER[-2::-1]:
+    series = jnp.full_like(x, QUARTER_SINE[-1])
+    for coefficient in QUARTER_SINE[-2::-1]:
         series = series * square + coefficient
     return x + x * square * series
