@@ -12,7 +12,7 @@ from tauax import export
 from tauax._arguments import check_run
 from tauax._checks import check_count, check_numbers, fault
 from tauax._types import numeric
-from tauax.batch import Varied
+from tauax.batch import Varied, system_of
 from tauax.ensemble import simulate
 from tauax.monitors.base import AbstractMonitor, AbstractResult
 from tauax.selection import select
@@ -98,7 +98,7 @@ def sweep_adiabatic(
     """
     steps, settle = check_count("steps", steps, 1), check_count("settle", settle, 0)
     monitors = check_run(model, state, dt, stepper, monitors or {})
-    system = model.system if isinstance(model, Varied) else model
+    system = system_of(model)
     leaf = _one(select(system, where))
     values = _checked(model, leaf, values)
 
@@ -146,7 +146,7 @@ def _checked(model, leaf: int, values: Any) -> Array:
     array = array.astype(old.dtype)
     for value in array:
         system = _replaced(model, leaf, value)
-        check_numbers(system.system if isinstance(system, Varied) else system)
+        check_numbers(system_of(system))
     return array
 
 

@@ -144,6 +144,11 @@ def per_member(model, where: Callable, values) -> Varied:
     return _add_axis(_as_varied(model), MEMBER, ((where, values),))
 
 
+def system_of(model: Any) -> AbstractSystem:
+    """The system of a model."""
+    return model.system if isinstance(model, Varied) else model
+
+
 def over_batch(function: Callable, model, state: State) -> Any:
     """`function(system, state)` of one system, mapped over all batch axes of the state."""
     system, axes = (model.system, model.axes) if isinstance(model, Varied) else (model, ())

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array
 
 from tauax._checks import check_count, check_domain, check_instance, fault, is_concrete, typed_key
-from tauax.batch import Varied
+from tauax.batch import system_of
 from tauax.learn.descent import Task
 from tauax.learn.problem import Examples, Problem, arrays_of, count_of
 from tauax.learn.transforms import AbstractTransform
@@ -51,7 +51,7 @@ def checked_problem(model, where, transform, key) -> tuple[Problem, tuple[str, .
             "a model and a key that are known",
             "call it outside of it; several fits at once are starts= of tx.fit",
         )
-    system = model.system if isinstance(model, Varied) else model
+    system = system_of(model)
     leaves = _picked(system, where)
     places = jax.tree_util.tree_leaves_with_path(system)
     names = tuple(jax.tree_util.keystr(places[leaf][0]) for leaf in leaves)

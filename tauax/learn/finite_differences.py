@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from tauax._checks import check_count, check_domain, check_numbers, fault, is_concrete
-from tauax.batch import Varied
+from tauax.batch import system_of
 from tauax.learn.arguments import check_arguments, checked_problem
 from tauax.learn.estimates import GradientEstimate
 from tauax.learn.problem import Problem, with_values
@@ -76,7 +76,7 @@ def finite_differences(
     keys = jax.vmap(lambda repeat: jax.random.fold_in(key, repeat))(jnp.arange(repeats))
     losses = np.asarray(_losses(loss, problem, jnp.asarray(points), keys), np.float64)
     _check_finite(losses, given, names)
-    system = model.system if isinstance(model, Varied) else model
+    system = system_of(model)
     return _estimate(losses, spans, given, names, not isinstance(where(system), tuple))
 
 

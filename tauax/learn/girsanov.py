@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from tauax._arguments import check_run
 from tauax._checks import check_count, fault, is_concrete
 from tauax._scan import step_once
-from tauax.batch import over_batch
+from tauax.batch import over_batch, system_of
 from tauax.ensemble import simulate
 from tauax.events import Scheduled
 from tauax.learn.estimates import GradientEstimate
@@ -24,7 +24,6 @@ from tauax.learn.members import (
     checked_members,
     checked_shared,
     statistic_of,
-    system_of,
     without,
 )
 from tauax.monitors.base import AbstractMonitor, AbstractResult

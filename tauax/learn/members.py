@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from tauax._checks import check_instance, fault
-from tauax.batch import MEMBER, Axis, Varied
+from tauax.batch import MEMBER, Axis, Varied, system_of
 from tauax.learn.arguments import check_function
 from tauax.learn.problem import with_values
 from tauax.selection import select
@@ -45,11 +45,6 @@ class Shared(eqx.Module):
     def arranged(self, values: tuple[Any, ...]) -> Any:
         """Something of every leaf, in the structure of the user's selection."""
         return values[0] if self.single else values
-
-
-def system_of(model: Any) -> AbstractSystem:
-    """The system of a model."""
-    return model.system if isinstance(model, Varied) else model
 
 
 def checked_members(model: Any, state: State) -> int:
