@@ -11,6 +11,10 @@ KERNEL = ["numerics", "_scan", "readouts", "state", "steppers"]
 jaxtyping.install_import_hook([f"tauax.{module}" for module in KERNEL], "beartype.beartype")
 
 
+# Tracing makes many objects and few cycles: looking for these less often saves a tenth of the time.
+gc.set_threshold(200_000, 50, 50)
+
+
 @pytest.fixture
 def x64():
     """64-bit mode inside one test."""
