@@ -1,27 +1,17 @@
 """`python -m benchmarks`: what `tauax bench` does, with more rivals, and with studies.
 
-Without names it runs every workload and then every study. Results go to benchmarks/results.
+Without names it runs every workload and then every study, and the result goes to
+benchmarks/results; parts of it go to runs/.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.rivals import RIVALS
 from tauax.cli import bench
 
-STUDIES = ("costs", "scaling", "limits", "parts", "memory")
-RIVALS = (
-    "numba_",
-    "numba_by_hand",
-    "diffrax_",
-    "torch_",
-    "cpp",
-    "brainmass_",
-    "jaxkuramoto_",
-    "jitcsde_",
-    "kuramoto_",
-    "xgi_",
-)
+STUDIES = ("costs", "scaling", "limits", "launches", "parts", "memory")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -35,12 +25,9 @@ def main() -> int:
     options = parser.parse_args()
     every = not (options.names or options.study)
     options.full = options.full or every
-    rivals, studies = (
-        [f"benchmarks.{folder}.{name}" for name in names]
-        for folder, names in (("rivals", RIVALS), ("studies", STUDIES if every else options.study))
-    )
+    studies = [f"benchmarks.studies.{name}" for name in (STUDIES if every else options.study)]
     try:
-        return bench.run_with(options, rivals, RESULTS, studies)
+        return bench.run_with(options, RIVALS, RESULTS if every else bench.FOLDER, studies)
     except (OSError, ValueError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1

@@ -1,15 +1,18 @@
 """Every rival that is installed computes the problem that it is timed on."""
 
+import importlib
 import importlib.util
 
 import numpy as np
 import pytest
 
-from benchmarks.rivals import RIVALS, cpp
+from benchmarks import rivals
+from benchmarks.rivals import cpp
 from tauax.bench.problem import Problem
 
 # jitcsde leaves its folder to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+RIVALS = [importlib.import_module(name) for name in rivals.RIVALS]
 STEPS, MEMBERS = 20, 6
 CLOSE = 1e-3  # rad: float32 over 20 steps
 # Libraries that choose their own steps have the end of the flow, which Euler misses by some dt/2.

@@ -5,28 +5,19 @@ A module is a rival: `NAME`, `NEEDS` (what must be installed, imported in `make`
 else than modules may be lacking.
 """
 
-from benchmarks.rivals import (
-    brainmass_,
-    cpp,
-    diffrax_,
-    jaxkuramoto_,
-    jitcsde_,
-    kuramoto_,
-    numba_,
-    numba_by_hand,
-    torch_,
-    xgi_,
-)
-
-RIVALS = (
-    numba_,
-    numba_by_hand,
-    diffrax_,
-    torch_,
-    cpp,
-    brainmass_,
-    jaxkuramoto_,
-    jitcsde_,
-    kuramoto_,
-    xgi_,
+# By name: they are imported once jax has its devices.
+RIVALS = tuple(
+    f"benchmarks.rivals.{name}"
+    for name in (
+        "numba_",
+        "numba_by_hand",
+        "diffrax_",
+        "torch_",
+        "cpp",
+        "brainmass_",
+        "jaxkuramoto_",
+        "jitcsde_",
+        "kuramoto_",
+        "xgi_",
+    )
 )

@@ -43,12 +43,20 @@ def make(problem: Problem) -> Side | None:
         return phase
 
     layout = "members" if across else "oscillators"
-    return Side(run, cores, detail=f"{_version()}, vectors of {layout}, threads")
+    return Side(
+        run, min(cores, problem.members), detail=f"{_version()}, vectors of {layout}, threads"
+    )
 
 
 def missing() -> str | None:
-    """What has to be installed first."""
-    return None if compiler() else "neither g++ nor clang++ is on the path"
+    """What has to be installed or mended first."""
+    if compiler() is None:
+        return "neither g++ nor clang++ is on the path; install one"
+    try:
+        _built()
+    except subprocess.CalledProcessError as error:
+        return f"{' '.join(error.cmd)} failed: {error.stderr.decode()[-300:]}"
+    return None
 
 
 @cache
@@ -74,7 +82,9 @@ def _built() -> Path:
     """The shared library, compiled once for this process."""
     target = Path(_folder().name) / "limit.so"
     source = Path(__file__).with_name("limit.cpp")
-    subprocess.run([compiler(), *FLAGS, str(source), "-o", str(target)], check=True)
+    subprocess.run(
+        [compiler(), *FLAGS, str(source), "-o", str(target)], check=True, capture_output=True
+    )
     return target
 
 

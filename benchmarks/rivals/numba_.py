@@ -22,15 +22,24 @@ def make(problem: Problem) -> Side | None:
     frequency = problem.frequency.astype(np.float32)
     numbers = [np.float32(x) for x in (problem.strength, problem.dt, problem.kick)]
     weights = problem.weights
-    network = None if weights is None else np.ascontiguousarray(weights, np.float32)
+    if weights is None:
+        kernel, arrays, way = numba_kernels.mean_field, (), "parallel"
+    elif full(weights):
+        columns = np.ascontiguousarray(weights.T, np.float32)
+        kernel, arrays, way = numba_kernels.full, (columns,), "np.dot"
+    else:
+        rows = numba_kernels.compressed(np.ascontiguousarray(weights, np.float32))
+        kernel, arrays, way = numba_kernels.network, rows, "parallel, CSR"
 
     def run(steps: int) -> np.ndarray:
         phase = problem.phase.copy()
-        if network is None:
-            numba_kernels.mean_field(phase, frequency, *numbers, steps)
-        else:
-            numba_kernels.network(phase, frequency, *rows, *numbers, steps)
+        kernel(phase, frequency, *arrays, *numbers, steps)
         return phase
 
-    rows = () if network is None else numba_kernels.compressed(network)
-    return Side(run, cores, detail=f"numba {numba.__version__}, parallel, fastmath")
+    used = cores if way == "np.dot" else min(cores, problem.members)
+    return Side(run, used, detail=f"numba {numba.__version__}, {way}, fastmath")
+
+
+def full(weights: np.ndarray) -> bool:
+    """Whether a product of matrices is faster than a walk along the links."""
+    return np.count_nonzero(weights) > 0.2 * weights.size

@@ -5,6 +5,7 @@ What one can do in numba who writes every function anew, as in C++; `numba` is w
 
 import numpy as np
 
+from benchmarks.rivals.numba_ import full
 from tauax import doctor
 from tauax.bench.problem import Problem, Side
 
@@ -15,12 +16,13 @@ NETWORK_BLOCK, BLOCK = 128, 16_384  # members, members × oscillators that go si
 
 
 def make(problem: Problem) -> Side | None:
-    """Euler and Heun, mean field and networks; None for three-point noise and other methods.
+    """Euler and Heun, mean field and sparse networks; None for the rest.
 
-    A network is its rows without the zeros: a full one takes no longer by products of matrices,
-    whose threads and numba's wait for each other.
+    A full network is products of matrices, in which nothing is gained by hand.
     """
     if problem.method not in ("euler", "heun") or problem.noise not in LAWS:
+        return None
+    if problem.weights is not None and full(problem.weights):
         return None
     import numba
 
@@ -39,7 +41,7 @@ def make(problem: Problem) -> Side | None:
         return phase
 
     layout = f"{'CSR, ' if network else ''}blocks of {block} members"
-    return Side(run, cores, detail=f"numba {numba.__version__}, {layout}")
+    return Side(run, min(cores, problem.members), detail=f"numba {numba.__version__}, {layout}")
 
 
 def _rows(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

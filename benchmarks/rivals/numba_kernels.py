@@ -33,6 +33,33 @@ def mean_field(phase, frequency, strength, dt, kick, steps):
                     theta[i] += kick * np.float32(np.random.standard_normal())  # noqa: NPY002
 
 
+@njit(fastmath=True, cache=True)
+def full(phase, frequency, columns, strength, dt, kick, steps):
+    """The same with full weights, transposed: products of matrices, by all cores, for all members.
+
+    The loops are serial: threads of numba and of the products would wait for each other.
+    """
+    members, size = phase.shape
+    sin, cos = np.empty_like(phase), np.empty_like(phase)
+    field_sin, field_cos = np.empty_like(phase), np.empty_like(phase)
+    for _ in range(steps):
+        for member in range(members):
+            for i in range(size):
+                sin[member, i], cos[member, i] = np.sin(phase[member, i]), np.cos(phase[member, i])
+        np.dot(sin, columns, field_sin)
+        np.dot(cos, columns, field_cos)
+        for member in range(members):
+            for i in range(size):
+                torque = (
+                    field_sin[member, i] * cos[member, i] - field_cos[member, i] * sin[member, i]
+                )
+                phase[member, i] += dt * (frequency[i] + strength * torque)
+        if kick > 0:
+            for member in range(members):
+                for i in range(size):
+                    phase[member, i] += kick * np.float32(np.random.standard_normal())  # noqa: NPY002
+
+
 @njit(parallel=True, fastmath=True, cache=True)
 def network(phase, frequency, starts, columns, values, strength, dt, kick, steps):
     """The same with Σ_j w_ij sin(θ_j − θ_i) along the rows of a network."""

@@ -1,15 +1,17 @@
 """Two results side by side, and one held against the ratios that must not be lost."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from tauax._checks import fault
 from tauax.bench.context import machine
 from tauax.bench.suite import invalid
 
+Bounds = Mapping[str, Mapping[str, float]]
+
 # Half of what two loaded cores reach, and a third of what they reach when idle: what falls below
 # has lost its vectors, stores nothing any more, or computes in Python.
-BOUNDS: Mapping[str, Mapping[str, float]] = {
+BOUNDS: Bounds = {
     "mean-field": {"numpy": 3.5, "obvious_jax": 8.0},
     "mean-field-gaussian": {"numpy": 3.0, "obvious_jax": 5.0},
     "one-small": {"numpy": 5.0},
@@ -73,9 +75,19 @@ def _check_comparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             raise fault(f"two different workloads named {name}", "the same workloads", fix)
 
 
-def failures(
-    results: Mapping[str, Any], bounds: Mapping[str, Mapping[str, float]] = BOUNDS
-) -> list[str]:
+def bounds_of(names: Collection[str]) -> Bounds:
+    """The bounds of these workloads, or of all that have some.
+
+    **Raises:** `ValueError` where none of them has.
+    """
+    found = {name: least for name, least in BOUNDS.items() if not names or name in names}
+    if not found:
+        wanted = f"some of {', '.join(BOUNDS)}"
+        raise fault(f"a gate for {', '.join(names)}", wanted, "leave --gate out")
+    return found
+
+
+def failures(results: Mapping[str, Any], bounds: Bounds = BOUNDS) -> list[str]:
     """What is below its bound, was not measured, or is wrong; empty if the gate opens."""
     found = invalid(results)
     for name, least in bounds.items():

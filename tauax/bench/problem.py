@@ -1,9 +1,10 @@
 """What the programs of a benchmark compute, and what a program is."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +33,11 @@ class Side:
     share: float = 1.0
 
 
+def checksum(array: np.ndarray) -> str:
+    """Sixteen digits that tell one array from another."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """dθ_i = [ω_i + K Σ_j w_ij sin(θ_j − θ_i)] dt + √(2D) dW_i for independent members.
@@ -53,6 +59,13 @@ class Problem:
     def updates(self) -> int:
         """Oscillator-steps in one step."""
         return self.size * self.members
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What must be equal for two results to be comparable."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        weights = None if self.weights is None else checksum(self.weights)
+        return plain | {"weights": weights, "start": checksum(self.phase)}
 
     @cached_property
     def frequency(self) -> np.ndarray:

@@ -22,6 +22,20 @@ def heading(context: Mapping[str, Any]) -> Iterator[str]:
     yield ", ".join(f"{name} {version}" for name, version in context["versions"].items())
 
 
+def without(skipped: Mapping[str, str]) -> Iterator[str]:
+    """The rivals that cannot run here, and why."""
+    for name, reason in skipped.items():
+        yield f"without {name}: {reason}"
+
+
+def bounds(least: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """What a gate asks for."""
+    for name, rivals in least.items():
+        yield f"gate: {name} at least " + ", ".join(
+            f"{x:g} × {rival}" for rival, x in rivals.items()
+        )
+
+
 def table(name: str, result: Mapping[str, Any]) -> Iterator[str]:
     """The programs of a workload: rates in millions a second, spread, rates per core, ratios."""
     yield f"{name}: {result['title']}"

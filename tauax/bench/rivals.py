@@ -42,7 +42,8 @@ class Rival:
     def missing(self) -> str | None:
         """What has to be installed first, or None."""
         absent = [name for name in self.needs if find_spec(name) is None]
-        return f"{', '.join(absent)} is not installed" if absent else self.lacks()
+        install = f"not installed: pip install {' '.join(absent)}"
+        return install if absent else self.lacks()
 
 
 def tauax(problem: Problem) -> dict[str, Side]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Effort:
 
 QUICK, FULL = Effort(5, 0.15), Effort(7, 0.4)
 
-Told = Callable[[str, Mapping[str, Any]], None]
+Told = Callable[[dict[str, Any], str], None]
 
 
 def measure(
@@ -40,19 +41,22 @@ def measure(
     report: Report,
     told: Told,
 ) -> dict[str, Any]:
-    """Results of each workload and their context; `told(name, result)` hears of each at once."""
+    """Results of each workload and their context; `told(results, name)` hears of each at once."""
     packages = ["scipy", *(module for rival in rivals for module in rival.needs)]
     results = {
         "format": FORMAT,
         "context": context(packages),
+        "effort": dataclasses.asdict(effort),
         "skipped": dict(programs.skipped(rivals)),
         "workloads": {},
         "studies": {},
     }
     for workload in workloads:
+        begin = time.perf_counter()
         result = _measured(workload, rivals, effort, report)
+        result["took"] = time.perf_counter() - begin
         results["workloads"][workload.name] = result
-        told(workload.name, result)
+        told(results, workload.name)
     return results
 
 
@@ -81,7 +85,7 @@ def _measured(
     }
     ours = sides[OURS]["rate"]
     ratios = {name: ours / side["rate"] for name, side in sides.items() if name != OURS}
-    return {**result, "rounds": effort.rounds, "sides": sides, "ratios": ratios}
+    return {**result, "sides": sides, "ratios": ratios}
 
 
 def _side(side: Side, timing: Timing, task: Task, error: float | None) -> dict[str, Any]:
@@ -92,7 +96,6 @@ def _side(side: Side, timing: Timing, task: Task, error: float | None) -> dict[s
         "spread": [rates[0], rates[-1]],
         "nanoseconds": 1e9 * timing.median / work,
         "steps": timing.steps,
-        "first_call": timing.first,
         "cores": side.cores,
         "devices": side.devices,
         "rate_per_core": work / timing.median / max(side.cores, 1),
@@ -100,6 +103,18 @@ def _side(side: Side, timing: Timing, task: Task, error: float | None) -> dict[s
         "error": error,
         "detail": side.detail,
     }
+
+
+def effort(rounds: int | None, seconds: float | None, usual: Effort) -> Effort:
+    """The usual effort but for what is given.
+
+    **Raises:** `ValueError` for no rounds, or calls that take no time.
+    """
+    if rounds is not None and rounds < 1:
+        raise fault(f"{rounds} rounds", "1 or more", "leave it out")
+    if seconds is not None and not seconds > 0:
+        raise fault(f"calls of {seconds:g} seconds", "more than 0", "leave it out")
+    return Effort(rounds or usual.rounds, seconds or usual.seconds)
 
 
 def invalid(results: Mapping[str, Any]) -> list[str]:
@@ -135,7 +150,8 @@ def load(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         wanted = "a file written by tauax bench"
         raise fault(f"{path}, which is not JSON ({error})", wanted, "measure again") from None
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
+    known = isinstance(results, dict) and {"context", "workloads"} <= results.keys()
+    if not known or results.get("format") != FORMAT:
         raise fault(
             f"{path}, which is not a result of this version",
             "a file written by tauax bench",
@@ -148,7 +164,16 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
-def default_path(folder: Path, results: Mapping[str, Any]) -> Path:
+def default_path(folder: Path, context: Mapping[str, Any]) -> Path:
     """Named after the time and the device."""
-    when = results["context"]["time"][:19].replace("-", "").replace(":", "").replace("T", "-")
-    return folder / f"{when}-{results['context']['device']['platform']}.json"
+    when = context["time"][:19].replace("-", "").replace(":", "").replace("T", "-")
+    return folder / f"{when}-{context['device']['platform']}.json"
+
+
+def check_path(path: Path) -> None:
+    """Raise now, before hours of work, if the file cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a"):
+        pass
+    if not path.stat().st_size:
+        path.unlink()

@@ -15,15 +15,10 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a program takes.
-
-    **Attributes:** `steps` of a call; `seconds` of each call; `first`, how much longer the first
-    call took, which compiles.
-    """
+    """How long a program takes: `seconds` of each call, of so many `steps`."""
 
     steps: int
     seconds: tuple[float, ...]
-    first: float
 
     @property
     def median(self) -> float:
@@ -35,30 +30,40 @@ def interleaved(
     runs: Mapping[str, Run], *, rounds: int, seconds: float, steps: int | None, report: Report
 ) -> dict[str, Timing]:
     """Every program once in each round; a call takes about `seconds`, or makes `steps` steps."""
-    counts, firsts = {}, {}
+    counts = {}
     for done, (name, run) in enumerate(runs.items()):
         report("compile", done, len(runs))
         counts[name] = steps or steps_for(run, seconds)
-        firsts[name] = timed(run, counts[name])
+        if steps:
+            run(steps)
     report("compile", len(runs), len(runs))
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for done in range(rounds):
         for name, run in runs.items():
             taken[name].append(timed(run, counts[name]))
         report("time", done + 1, rounds)
-    return {
-        name: Timing(counts[name], tuple(taken[name]), firsts[name] - float(np.median(taken[name])))
-        for name in runs
-    }
+    return {name: Timing(counts[name], tuple(taken[name])) for name in runs}
 
 
 def steps_for(run: Run, seconds: float) -> int:
-    """How many steps take about so long, from a probe of a few: each new number may compile."""
-    run(PROBE)
-    taken = min(timed(run, PROBE) for _ in range(3))
-    wanted = min(max(PROBE, seconds / taken * PROBE), LONGEST)
-    magnitude = 10 ** int(np.log10(wanted))
-    return int(wanted // magnitude * magnitude)
+    """How many steps take about so long; every number that is tried may compile.
+
+    What a call costs however short it is hides what a step costs: a short call says how long to try
+    next, not how long to measure.
+    """
+    steps = PROBE
+    while True:
+        run(steps)
+        wanted = _round(min(steps * seconds / timed(run, steps), LONGEST))
+        if wanted <= 2 * steps:
+            return steps
+        steps = wanted
+
+
+def _round(number: float) -> int:
+    """The digit in front, the others 0."""
+    magnitude = 10 ** int(np.log10(max(number, 1.0)))
+    return int(number // magnitude * magnitude)
 
 
 def timed(run: Run, steps: int) -> float:

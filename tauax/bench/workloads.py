@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from tauax._checks import fault
 from tauax.bench import checks
 from tauax.bench.crystals import crystals
 from tauax.bench.gradients import gradients
-from tauax.bench.problem import Problem
+from tauax.bench.problem import Problem, Side
 from tauax.bench.rivals import Rival, tauax
 from tauax.bench.streaming import grid, streaming
 from tauax.bench.workload import Task, Workload
@@ -29,7 +29,9 @@ def chosen(names: Sequence[str], quick: bool) -> tuple[Workload, ...]:
             raise fault(
                 f"a workload named {name!r}",
                 f"one of {', '.join(TABLE)}",
-                f"did you mean {near[0]!r}?" if near else "see tauax bench --list",
+                f"did you mean {near[0]!r}? See tauax bench --list"
+                if near
+                else "see tauax bench --list",
             )
     if names:
         return tuple(TABLE[name] for name in dict.fromkeys(names))
@@ -39,13 +41,18 @@ def chosen(names: Sequence[str], quick: bool) -> tuple[Workload, ...]:
 def rate(make: Callable[[], Problem], rivals: Sequence[Rival]) -> Task:
     """Oscillator-steps of one problem, by ours and by every rival that can do it."""
     problem = make()
-    sides = tauax(problem)
+    sides = _sides(problem, rivals)
+    faint = sides
+    if problem.noise:
+        faint = _sides(replace(problem, intensity=checks.FAINT), rivals)
+    check = partial(checks.checked, problem, sides, faint)
+    return Task(sides, problem.updates, check, problem.definition)
+
+
+def _sides(problem: Problem, rivals: Sequence[Rival]) -> dict[str, Side]:
+    """Ours, and every rival that can do the problem."""
     found = {rival.name: rival.make(problem) for rival in rivals if rival.missing is None}
-    sides |= {name: side for name, side in found.items() if side is not None}
-    definition = {name: value for name, value in asdict(problem).items() if name != "weights"}
-    if problem.weights is not None:
-        definition["links"] = int(np.count_nonzero(problem.weights))
-    return Task(sides, problem.updates, partial(checks.checked, problem, sides), definition)
+    return tauax(problem) | {name: side for name, side in found.items() if side is not None}
 
 
 def dense_problem() -> Problem:
@@ -88,14 +95,14 @@ TABLE = {
         ),
         _row(
             "mean-field-gaussian",
-            "the same with Gaussian noise",
+            "mean field with Gaussian noise, 256 × 1,024",
             partial(Problem, 256, 1_024, "normal"),
             quick=True,
             targets={"numpy": 10, "obvious_jax": 13, "diffrax": 15, "numba": 20, "cpp": 0.5},
         ),
         _row(
             "mean-field-two-point",
-            "the same with two-point noise",
+            "mean field with two-point noise, 256 × 1,024",
             partial(Problem, 256, 1_024, "two_point"),
         ),
         _row(
@@ -170,7 +177,7 @@ TABLE = {
         ),
         Workload(
             "sweep",
-            "order parameters of a sweep, 16 × 8 points × 16 members of 64",
+            "order parameters, 16 × 8 points × 16 of 64",
             grid,
             targets={"numpy": 1},
         ),

@@ -2,29 +2,29 @@
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+
+FOLDER = Path("runs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, how long and where; or what to compare."""
     parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="see --list")
-    parser.add_argument("--list", action="store_true", help="name the workloads and stop")
-    parser.add_argument(
-        "--full", action="store_true", help="all workloads, longer (default: a minute's worth)"
-    )
+    parser.add_argument("--full", action="store_true", help="all workloads, and longer")
     parser.add_argument("--rounds", type=int, help="how often each program is timed")
     parser.add_argument("--seconds", type=float, help="what a call takes, about")
     parser.add_argument("--devices", type=int, help="CPU devices for tauax (default: one per core)")
     parser.add_argument("--platform", help="cpu, gpu or tpu (default: what jax chooses)")
-    parser.add_argument(
-        "--out", type=Path, help="the JSON file to write (default: a new one in runs/)"
-    )
-    parser.add_argument(
+    parser.add_argument("--out", type=Path, help="the JSON file to write (default: a new one)")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="name the workloads and stop")
+    instead.add_argument(
         "--gate", action="store_true", help="exit with 1 where a ratio is below its bound"
     )
-    parser.add_argument(
+    instead.add_argument(
         "--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="two results side by side"
     )
     parser.add_argument(
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; 1 for a result that is wrong or does not pass the gate."""
-    return run_with(options, (), folder=Path("runs"))
+    return run_with(options, (), FOLDER)
 
 
 def run_with(
@@ -46,9 +46,11 @@ def run_with(
     workloads; without names of workloads, only studies are run where there are any but not the full
     suite. All of them are imported once jax has its devices.
     """
+    begin = time.perf_counter()
     _start_jax(options)
-    from tauax.bench import comparison, report, rivals, suite
+    from tauax.bench import comparison, context, report, rivals, suite
     from tauax.bench.workloads import TABLE, chosen
+    from tauax.cli.progress import Progress
 
     if options.list:
         print(*report.listed(TABLE.values()), sep="\n")
@@ -59,38 +61,41 @@ def run_with(
         return 0
     only_studies = studies and not options.names and not options.full
     workloads = () if only_studies else chosen(options.names, quick=not options.full)
-    results = _measured(options, workloads, (*rivals.CORE, *rivals.of(modules)))
-    path = options.out or suite.default_path(folder, results)
-    suite.save(results, path)
+    usual = suite.FULL if options.full else suite.QUICK
+    effort = suite.effort(options.rounds, options.seconds, usual)
+    bounds = comparison.bounds_of(options.names) if options.gate else {}
+    found = context.context()
+    path = options.out or suite.default_path(folder, found)
+    suite.check_path(path)
+    competing = (*rivals.CORE, *rivals.of(modules))
+    print(*report.heading(found), *report.without(rivals.skipped(competing)), sep="\n")
+    progress = Progress()
+
+    def save(results) -> None:
+        results["took"] = time.perf_counter() - begin
+        suite.save(results, path)
+
+    def told(results, name) -> None:
+        progress.close()
+        print(*report.table(name, results["workloads"][name]), sep="\n", flush=True)
+        save(results)
+
+    results = suite.measure(workloads, competing, effort, progress, told)
     for study in map(import_module, studies):
         name = study.__name__.rpartition(".")[2]
         print(f"{name}: {(study.__doc__ or '').partition(chr(10))[0]}", flush=True)
         results["studies"][name] = study.measure()
-        suite.save(results, path)
-    print(f"written to {path}")
-    wrong = comparison.failures(results) if options.gate else suite.invalid(results)
+        save(results)
+    print(f"written to {path}, after {results['took']:.0f} s")
+    print(*(f"below what was asked: {line}" for line in suite.missed(results)), sep="\n")
+    if options.gate:
+        print(*report.bounds(bounds), sep="\n")
+        wrong = comparison.failures(results, bounds)
+    else:
+        wrong = suite.invalid(results)
     for line in wrong:
         print(f"failed: {line}")
     return 1 if wrong else 0
-
-
-def _measured(options: argparse.Namespace, workloads, rivals) -> dict:
-    from tauax.bench import context, report, suite
-    from tauax.bench.rivals import skipped
-    from tauax.cli.progress import Progress
-
-    effort = suite.FULL if options.full else suite.QUICK
-    effort = suite.Effort(options.rounds or effort.rounds, options.seconds or effort.seconds)
-    print(*report.heading(context.context()), sep="\n")
-    for name, reason in skipped(rivals).items():
-        print(f"without {name}: {reason}")
-    progress = Progress()
-
-    def told(name, result) -> None:
-        progress.close()
-        print(*report.table(name, result), sep="\n", flush=True)
-
-    return suite.measure(workloads, rivals, effort, progress, told)
 
 
 def _start_jax(options: argparse.Namespace) -> None:
@@ -107,10 +112,11 @@ def _start_jax(options: argparse.Namespace) -> None:
 
     try:
         devices = jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter: a platform of the environment
         raise ValueError(
-            f"got --platform {options.platform}, which jax does not have here ({error}); expected "
-            "cpu, or an accelerator that `tauax doctor` lists. Fix: leave --platform out."
+            f"got the platform {os.environ.get('JAX_PLATFORMS')}, which jax does not have here "
+            f"({error}); expected cpu, or an accelerator that `tauax doctor` lists. Fix: leave "
+            "--platform out, or unset JAX_PLATFORMS."
         ) from None
     if options.devices and len(devices) != options.devices:
         raise ValueError(
