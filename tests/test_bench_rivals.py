@@ -2,17 +2,23 @@
 
 import importlib
 import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import rivals
+from benchmarks import readme, rivals
+from benchmarks.__main__ import STUDIES
 from benchmarks.rivals import cpp
 from tauax.bench.problem import Problem
+from tauax.plots import bench as figures
 
 # jitcsde leaves its folder to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 RIVALS = [importlib.import_module(name) for name in rivals.RIVALS]
+ROOT = Path(__file__).parents[1]
 STEPS, MEMBERS = 20, 6
 CLOSE = 1e-3  # rad: float32 over 20 steps
 # Libraries that choose their own steps have the end of the flow, which Euler misses by some dt/2.
@@ -140,3 +146,37 @@ def check_law(z: np.ndarray, fourth: float) -> None:
 def test_names_are_their_own():
     names = [rival.NAME for rival in RIVALS]
     assert len(set(names)) == len(names)
+
+
+def test_readme_is_the_newest_result():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for line in readme.table(readme.newest()):
+        assert line in text
+
+
+def test_figures_of_the_newest_result(tmp_path):
+    pytest.importorskip("matplotlib")
+    results = readme.newest()
+    figures.rates(results, tmp_path / "rates.png")
+    figures.scaling(results["studies"]["scaling"], tmp_path / "scaling.png")
+    figures.roofline(results, tmp_path / "roofline.png")
+    assert all(path.stat().st_size > 20_000 for path in tmp_path.iterdir())
+    with pytest.raises(ValueError, match="tauax bench"):
+        figures.rates({"workloads": {}})
+
+
+def test_the_command_knows_every_rival_and_study():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    folder = ROOT / "benchmarks" / "studies"
+    studies = {path.stem for path in folder.glob("*.py") if "def measure()" in path.read_text()}
+    assert studies == set(STUDIES)
+    assert all(name in done.stdout for name in studies)
+    modules = {path.stem for path in (ROOT / "benchmarks" / "rivals").glob("*.py")}
+    helpers = {"__init__", "numba_kernels", "numba_by_hand_kernels"}
+    assert {name.rpartition(".")[2] for name in rivals.RIVALS} == modules - helpers

@@ -24,7 +24,7 @@ STEPS, SEGMENT = 1_024, 32
 PROBLEM = Problem(256, 64, "normal")
 # Relative: adjoints of one run add in another order; other programs round otherwise; with noise of
 # their own, mean order parameters of 64 members scatter by some hundredths.
-SAME_RUN, SAME_FLOW, OTHER_NOISE = 1e-3, 1e-2, 0.2
+SAME_RUN, SAME_FLOW, OTHER_NOISE = 1e-5, 3e-2, 0.2
 
 Loss = Callable[[tuple[jax.Array, jax.Array]], jax.Array]
 

@@ -104,7 +104,7 @@ def roofline(results: Mapping[str, Any], path: Path | None = None):
     panel.plot(intensity, np.minimum(peak, memory * intensity), "k-", lw=1)
     names = (f"sgemm, {peak:.0f} GFLOP/s", f"memory, {memory:.0f} GB/s")
     panel.annotate(names[0], (60, peak), (0, 4), textcoords="offset points", fontsize=8)
-    panel.annotate(names[1], (0.6, 1.4 * memory), fontsize=8, ha="left")
+    panel.annotate(names[1], (1.2, 0.8 * memory), fontsize=8)
     rates = {name: one["sides"]["tauax"]["rate"] for name, one in results["workloads"].items()}
     for colour, (name, (done, moved)) in zip(shades(len(LOAD)), LOAD.items(), strict=True):
         x, y = done / moved, done * rates[name] / 1e9
