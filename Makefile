@@ -33,7 +33,7 @@ types: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W -b html $(DOCS_OPTIONS) docs docs/_build/html
 
-# Every workload, rival and study: a quarter of an hour.
+# Every workload, rival and study: a quarter of an hour, or a little more.
 bench: $(VENV)/.rivals
 	$(BIN)/python -m benchmarks
 
