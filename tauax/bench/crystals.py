@@ -6,14 +6,14 @@ from functools import partial
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from tauax import baselines
 from tauax.bench.checks import Wrong, agreed
 from tauax.bench.problem import Run, Side
-from tauax.bench.rivals import OURS, OURS_ALONE, Rival, cpu_cores
+from tauax.bench.rivals import Rival, cpu_cores, on_devices
 from tauax.bench.timing import timed
 from tauax.bench.workload import Task
-from tauax.devices import device_mesh
 from tauax.ensemble import init, simulate
 from tauax.hints import ANCHORS
 from tauax.monitors import Occupancy
@@ -31,9 +31,7 @@ NEAR = 1e-3
 def crystals(members: int, noisy: bool, rivals: Sequence[Rival]) -> Task:
     """The four default scales, from phases of each member's own."""
     phase = np.random.default_rng(0).uniform(-np.pi, np.pi, (members, 4)).astype(np.float32)
-    sides = {OURS: _ours(phase, noisy, len(jax.devices()))}
-    if len(jax.devices()) > 1:
-        sides[OURS_ALONE] = _ours(phase, noisy, 1)
+    sides = on_devices(partial(_ours, phase, noisy), members)
     sides["numpy"] = _numpy(phase, noisy)
     if not noisy:
         sides["loop"] = Side(
@@ -47,9 +45,8 @@ def crystals(members: int, noisy: bool, rivals: Sequence[Rival]) -> Task:
     return Task(sides, 4 * members, partial(_check, phase, noisy, sides), definition)
 
 
-def _ours(phase: np.ndarray, noisy: bool, devices: int) -> Side:
+def _ours(phase: np.ndarray, noisy: bool, mesh: Mesh | None) -> Side:
     model = TauCrystals(noise=WhiteNoise(INTENSITY) if noisy else None)
-    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
     state = init(model, phase=phase, key=jax.random.key(0), members=len(phase), mesh=mesh)
     monitors = {"anchor": Occupancy(anchor)}
 
@@ -57,7 +54,7 @@ def _ours(phase: np.ndarray, noisy: bool, devices: int) -> Side:
         found = simulate(model, state, dt=DT, steps=steps, monitors=monitors)
         return np.asarray(found.monitors["anchor"].fraction)
 
-    return Side(run, cpu_cores(), devices)
+    return Side(run, cpu_cores())
 
 
 def _numpy(phase: np.ndarray, noisy: bool) -> Side:

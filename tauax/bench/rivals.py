@@ -1,7 +1,7 @@
 """The programs that every installation has: tauax, numpy, and the JAX program one writes first."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from tauax import baselines, doctor
 from tauax.bench.problem import Problem, Run, Side
@@ -48,23 +49,27 @@ class Rival:
 
 def tauax(problem: Problem) -> dict[str, Side]:
     """Ours on every device, and on one."""
-    count = min(len(jax.devices()), problem.members)
-    sides = {OURS: _ours(problem, count)}
-    if count > 1:
-        sides[OURS_ALONE] = _ours(problem, 1)
-    return sides
+    return on_devices(partial(_ours, problem), problem.members)
 
 
-def _ours(problem: Problem, devices: int) -> Side:
+def on_devices(make: Callable[[Mesh | None], Side], members: int) -> dict[str, Side]:
+    """Ours as `make(mesh)` has it, with the members divided among all devices, and on one."""
+    count = min(len(jax.devices()), members)
+    if count == 1:
+        return {OURS: make(None)}
+    divided = replace(make(device_mesh(jax.devices()[:count])), devices=count)
+    return {OURS: divided, OURS_ALONE: make(None)}
+
+
+def _ours(problem: Problem, mesh: Mesh | None) -> Side:
     model, stepper, key = _system(problem), STEPPERS[problem.method], jax.random.key(0)
-    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
     state = init(model, key=key, members=problem.members, phase=problem.phase, mesh=mesh)
 
     def run(steps: int) -> np.ndarray:
         end = simulate(model, state, dt=problem.dt, steps=steps, stepper=stepper, throw=False)
         return np.asarray(end.state.phase)
 
-    return Side(run, cpu_cores(), devices, detail=type(model.coupling).__name__)
+    return Side(run, cpu_cores(), detail=type(model.coupling).__name__)
 
 
 def _system(problem: Problem) -> PhaseOscillators:

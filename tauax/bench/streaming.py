@@ -7,16 +7,16 @@ from functools import cached_property, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from tauax import baselines, frequencies
 from tauax.batch import vary
 from tauax.bench.checks import agreed
 from tauax.bench.problem import Side, checksum
-from tauax.bench.rivals import OURS, OURS_ALONE, Rival, cpu_cores
+from tauax.bench.rivals import Rival, cpu_cores, on_devices
 from tauax.bench.timing import timed
 from tauax.bench.workload import Task
 from tauax.couplings import MeanField
-from tauax.devices import device_mesh
 from tauax.ensemble import init, simulate
 from tauax.monitors import Moments
 from tauax.noise import WhiteNoise
@@ -79,9 +79,7 @@ def grid(rivals: Sequence[Rival]) -> Task:
 
 
 def _task(sweep: Sweep, steps: int | None) -> Task:
-    sides = {OURS: _ours(sweep, len(jax.devices()))}
-    if len(jax.devices()) > 1:
-        sides[OURS_ALONE] = _ours(sweep, 1)
+    sides = on_devices(partial(_ours, sweep), sweep.members)
     sides["numpy"] = _numpy(sweep)
     sides["obvious_jax"] = _obvious(sweep)
     columns = {"strength": sweep.columns[0], "intensity": sweep.columns[1]}
@@ -96,7 +94,7 @@ def _task(sweep: Sweep, steps: int | None) -> Task:
     return Task(sides, sweep.size * sweep.rows, check, definition, steps=steps)
 
 
-def _ours(sweep: Sweep, devices: int) -> Side:
+def _ours(sweep: Sweep, mesh: Mesh | None) -> Side:
     noise = None if sweep.intensities is None else WhiteNoise(1.0)
     model = PhaseOscillators(sweep.frequency, MeanField(2.0), noise)
     if sweep.intensities is not None:
@@ -105,7 +103,6 @@ def _ours(sweep: Sweep, devices: int) -> Side:
             "intensity": (lambda m: m.noise.intensity, sweep.intensities),
         }
         model = vary(model, axes)
-    mesh = device_mesh(jax.devices()[:devices]) if devices > 1 else None
     state = init(
         model, key=jax.random.key(0), members=sweep.members, phase=_shaped(sweep), mesh=mesh
     )
@@ -114,7 +111,7 @@ def _ours(sweep: Sweep, devices: int) -> Side:
         found = simulate(model, state, dt=DT, steps=steps, monitors={"r": Moments(coherence)})
         return np.asarray(found.monitors["r"].mean).ravel()
 
-    return Side(run, cpu_cores(), devices)
+    return Side(run, cpu_cores())
 
 
 def _shaped(sweep: Sweep) -> np.ndarray:
