@@ -68,6 +68,10 @@ class PhaseOscillators(AbstractSystem):
         torque = jnp.broadcast_to(self.frequency, phase.shape)
         if self.coupling is not None:
             torque = torque + self.coupling(*sincos_once(phase, moment.step))
+        else:
+            # The frequency still, but none that rows share: one program rounds dt·ω once for all of
+            # them, another contracts it with what it is added to.
+            torque = jnp.where(phase == phase, torque, phase)  # noqa: PLR0124
         if self.drive is not None:
             torque = torque + self.drive(phase, moment)
         return torque
