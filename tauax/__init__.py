@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tauax import frequencies, losses, networks, numerics, theory
+    from tauax._compiled import compiler_options
     from tauax.adiabatic import AdiabaticSweep, sweep_adiabatic
     from tauax.adjoints import AbstractAdjoint, ForwardMode, FullTape, Segments, Sweep, Truncated
     from tauax.batch import Varied, per_member, vary, zipped
@@ -155,6 +156,7 @@ _HOMES = {
         "TorqueFunction",
         "NeuralDrive",
     ),
+    "tauax._compiled": ("compiler_options",),
     "tauax.events": ("Change", "Scheduled", "scheduled"),
     "tauax.memory": ("Plan", "plan"),
     "tauax.ensemble": ("init", "iterate", "simulate", "step"),
@@ -328,6 +330,7 @@ __all__ = [
     "anchor",
     "calibrated",
     "coherence",
+    "compiler_options",
     "context",
     "coupling_from",
     "device_mesh",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from tauax import _scan
+from tauax._compiled import compiled
 from tauax._scan import Run
 from tauax.adjoints import Segments
 from tauax.batch import MEMBER, Varied, over_batch
@@ -63,7 +64,7 @@ def _begin(model, noise_key, phase_key, phase, sizes: tuple[tuple[str, int], ...
     return placed(replace(_scan.prepared(model, replace(state, phase=phase)), mesh=mesh))
 
 
-@jax.jit
+@compiled()
 def step(model, state: State, dt: Array, stepper: AbstractStepper) -> State:
     """The state one step later."""
 
@@ -74,7 +75,7 @@ def step(model, state: State, dt: Array, stepper: AbstractStepper) -> State:
     return divided(once, model, state, state, _itself, _itself)
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@compiled(static=("steps",))
 def simulate(model, state: State, dt: Array, steps: int, stepper, monitors, adjoint) -> Solution:
     """A whole run."""
 
@@ -90,7 +91,7 @@ def simulate(model, state: State, dt: Array, steps: int, stepper, monitors, adjo
     return adjoint.through(run, model, timed(state, dt), stepper, monitors)
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@compiled(static=("steps",))
 def start(model, state: State, dt: Array, steps: int, monitors) -> Run:
     """A run of `steps` steps before the first of them."""
     begun = _start(steps, monitors)
@@ -98,7 +99,7 @@ def start(model, state: State, dt: Array, steps: int, monitors) -> Run:
     return divided(begun, model, state, state, _itself, begun)
 
 
-@partial(jax.jit, static_argnames=("steps",))
+@compiled(static=("steps",))
 def advance(model, run: Run, steps: int, stepper, monitors) -> Run:
     """The run after `steps` more steps."""
     begun = _start(run.steps, monitors)
@@ -109,14 +110,14 @@ def advance(model, run: Run, steps: int, stepper, monitors) -> Run:
     return divided(further, model, run, run.state, begun, begun)
 
 
-@jax.jit
+@compiled()
 def finish(model, run: Run, monitors) -> Solution:
     """What the run so far gives."""
     begun, seen = _start(run.steps, monitors), _finish(monitors)
     return divided(seen, model, run, run.state, begun, lambda m, s: seen(m, begun(m, s)))
 
 
-@jax.jit
+@compiled()
 def first_not_finite(system, state: State, dt: Array, stepper: AbstractStepper, last: Array):
     """The first step, at most `last`, after which a phase of one system is not finite."""
 

@@ -17,6 +17,7 @@ LAYERS = [
     ("tauax._types", 0),
     ("tauax._checks", 0),
     ("tauax._archive", 0),
+    ("tauax._compiled", 0),
     ("tauax._replacing", 0),
     ("tauax.clock", 0),
     ("tauax.algebra", 1),

@@ -510,10 +510,10 @@ def test_new_numbers_compile_nothing():
         run(uncoupled([0.0, 1.0], drive), 0.1, 5, tx.Euler(), phase=[0.0, 0.0])
 
     call(1.0, [0.1, 0.2], 0.5)
-    before = _programs.simulate._cache_size()
+    before = _programs.simulate.outer._cache_size()
     call(np.float64(2.0), np.asarray([0.0, 0.3]), 1)
     call(jnp.asarray(3.0), [0, 1], jnp.asarray(2.0))
-    assert _programs.simulate._cache_size() == before
+    assert _programs.simulate.outer._cache_size() == before
 
 
 def pull(time, phase, parameters):

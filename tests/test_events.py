@@ -208,10 +208,10 @@ def test_new_times_and_values_compile_nothing():
         run(scheduled, members=2, steps=3)
 
     call([0.1, 0.2], [1.0, 2.0], [(0, 1), (0, 2)])
-    before = _programs.simulate._cache_size()
+    before = _programs.simulate.outer._cache_size()
     call(np.asarray([0.0, 3.0]), [1, 2], np.asarray([[0, 1], [0, 1]]))
     call(jnp.asarray([1.0, 1.0]), jnp.asarray([0.1, 0.2]), [[5, 5], [5, 6]])
-    assert _programs.simulate._cache_size() == before
+    assert _programs.simulate.outer._cache_size() == before
 
 
 def test_values_have_derivatives(x64):

@@ -12,7 +12,7 @@ import pytest
 from tables import MONITORS, SIZE, model
 
 import tauax as tx
-from tauax import _programs
+from tauax import _compiled, _programs
 
 KEY = jax.random.key(4)
 DT, STEPS, MEMBERS = 0.05, 8, 3
@@ -283,6 +283,32 @@ def test_a_jitted_step_is_a_step():
     assert step._cache_size() == 1
 
 
+def test_a_program_of_the_users_own_keeps_the_bits():
+    # Its vectors may be narrower, and all that it is given may be constant.
+    system = model()
+    state = tx.init(system, key=KEY, members=MEMBERS)
+    monitors = {"r": tx.Moments(tx.coherence)}
+    alone = run(system, state, monitors=monitors)
+    constant = jax.jit(lambda: run(system, state, monitors=monitors))()
+    given = jax.jit(lambda system, state: run(system, state, monitors=monitors))(system, state)
+    assert_same(alone, constant)
+    assert_same(alone, given)
+
+
+def test_width_of_vectors(monkeypatch):
+    wide = frozenset({"avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl"})
+    monkeypatch.setattr(_compiled, "cpu_flags", lambda: wide)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    asked = _compiled.compiler_options.__wrapped__
+    assert asked() == {"xla_cpu_prefer_vector_width": 512}
+    jax.jit(jnp.sin, compiler_options=asked())(jnp.ones(3))  # XLA knows the option
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128")
+    assert asked() is None
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(_compiled, "cpu_flags", lambda: frozenset({"avx2"}))
+    assert asked() is None
+
+
 def test_status_under_jit():
     system = model(noise="none")
 
@@ -321,7 +347,7 @@ def test_one_compilation_of_simulate():
         sol = run(system, state, dt=dt, monitors={"r": tx.Moments(tx.coherence)})
         run(system, sol.state, dt=dt, monitors={"r": tx.Moments(tx.coherence)})
 
-    assert programs(_programs.simulate, call, VARIANTS) == 0
+    assert programs(_programs.simulate.outer, call, VARIANTS) == 0
 
 
 def test_one_compilation_of_step():
@@ -330,7 +356,7 @@ def test_one_compilation_of_step():
         for _ in range(3):
             state = tx.step(system, state, dt=dt)
 
-    assert programs(_programs.step, call, VARIANTS) == 0
+    assert programs(_programs.step.outer, call, VARIANTS) == 0
 
 
 def test_one_compilation_of_init():
@@ -347,12 +373,12 @@ def test_one_compilation_for_a_grid():
         run(system, tx.init(system, key=jax.random.key(seed), members=MEMBERS))
 
     variants = [(STRENGTHS, 0), ([1.0, 2.0, 3.0], 1), (np.arange(3), 2)]
-    assert programs(_programs.simulate, call, variants) == 0
+    assert programs(_programs.simulate.outer, call, variants) == 0
 
 
 def test_another_number_of_steps_is_another_program():
     calls = [(7,), (9,)]
-    assert programs(_programs.simulate, lambda steps: run(model(), steps=steps), calls) == 1
+    assert programs(_programs.simulate.outer, lambda steps: run(model(), steps=steps), calls) == 1
 
 
 # Values

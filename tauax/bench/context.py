@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from tauax import doctor, record
+from tauax._compiled import cpu_flags
 
 _VECTORS = ("avx", "fma", "sse4_2", "asimd", "sve")
 
@@ -47,8 +48,7 @@ def _cpu() -> dict[str, str]:
         return {"model": platform.processor()}
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     fields = {name.strip(): value.strip() for name, value in fields.items()}
-    flags = fields.get("flags", fields.get("Features", "")).split()
-    vectors = [flag for flag in flags if flag.startswith(_VECTORS)]
+    vectors = sorted(flag for flag in cpu_flags() if flag.startswith(_VECTORS))
     return {"model": fields.get("model name", platform.processor()), "flags": " ".join(vectors)}
 
 

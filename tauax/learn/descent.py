@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from tauax._checks import fault
+from tauax._compiled import outermost
 from tauax._types import Scalar, SeedKey, Step
 from tauax.learn.problem import Examples, Free, Problem
 from tauax.learn.validation import Validation
@@ -118,7 +119,7 @@ class Course(eqx.Module):
         return (self.step < jnp.minimum(until, self.end + 1)) & self.search.running.any()
 
 
-@eqx.filter_jit
+@outermost
 def begin(task: Task, steps: int, starts: int, spread: Array) -> Course:
     """The fit before its first step; start 0 is the model as given."""
     problem, dtype = task.problem, jnp.result_type(*task.problem.given())
@@ -144,7 +145,7 @@ def begin(task: Task, steps: int, starts: int, spread: Array) -> Course:
     return Course(zero, zero + steps, found, empty(steps + 1), task.order(0), scores)
 
 
-@eqx.filter_jit
+@outermost
 def advance(task: Task, course: Course, until: Array) -> Course:
     """The fit after evaluation number `until`, or after all its starts have stopped."""
 
@@ -166,7 +167,7 @@ def advance(task: Task, course: Course, until: Array) -> Course:
     return jax.lax.while_loop(goes_on, further, course)
 
 
-@eqx.filter_jit
+@outermost
 def values_of(task: Task, course: Course, free: Free) -> tuple[Array, ...]:
     """The values of the fitted leaves, of every start."""
     values = task.problem.values

@@ -5,7 +5,6 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from tauax._checks import check_count, check_domain, check_numbers, fault, is_concrete
+from tauax._compiled import outermost
 from tauax.batch import system_of
 from tauax.learn.arguments import check_arguments, checked_problem
 from tauax.learn.estimates import GradientEstimate
@@ -164,7 +164,7 @@ def _points(given: tuple[Array, ...], steps: tuple[float, ...]) -> tuple[np.ndar
     return points, spans
 
 
-@eqx.filter_jit
+@outermost
 def _losses(loss: Callable, problem: Problem, points: Array, keys: Array) -> Array:
     """The loss at every end of every number with every key, `[number, repeat, end]`."""
     flat, restored = ravel_pytree(problem.given())

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float
 from tauax import _programs
 from tauax._arguments import check_last_step, check_run
 from tauax._checks import check_count, fault, is_concrete
+from tauax._compiled import compiled, outermost
 from tauax.adjoints import Segments, Sweep
 from tauax.ensemble import simulate
 from tauax.learn.members import (
@@ -218,7 +218,7 @@ def _mean(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(error)
 
 
-@partial(jax.jit, static_argnames=("length", "windows"))
+@compiled(static=("length", "windows"))
 def _growths(model, state: State, dt: Array, length: int, windows: int, stepper):
     """ln of what the adjoint and a tangent grow by in each window, both `[window, member]`."""
     state = _programs.timed(state, dt)
@@ -261,7 +261,7 @@ def _unit(vector: Array) -> tuple[Array, Array]:
     return scaled / length, (jnp.log(largest) + jnp.log(length))[..., 0]
 
 
-@eqx.filter_jit
+@outermost
 def _gradients(
     statistic, shared: Shared, model, state: State, dt: Array, steps: int, stepper, monitors
 ) -> tuple[Array, ...]:

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from tauax._checks import check_count, fault
+from tauax._compiled import outermost
 from tauax._types import Scalar, SeedKey
 from tauax.learn.arguments import check_arguments, checked_problem
 from tauax.learn.fit import warn_of_domain
@@ -178,7 +179,7 @@ def _scale(jacobian: list[Array]) -> float:
     return size / 10.0 if size > 0 else 1.0
 
 
-@eqx.filter_jit
+@outermost
 def _solve(
     least_squares: Callable, task: _Residuals, solver: Any, free: Free, steps: int, scale: Array
 ) -> Any:
@@ -190,7 +191,7 @@ def _solve(
     return least_squares(scaled, solver, free, max_steps=steps, throw=False)
 
 
-@eqx.filter_jit
+@outermost
 def _at(task: _Residuals, free: Free) -> tuple[Any, Scalar, tuple[Array, ...]]:
     """The residuals, the loss and the values at free numbers."""
     found = task(free)
@@ -198,7 +199,7 @@ def _at(task: _Residuals, free: Free) -> tuple[Any, Scalar, tuple[Array, ...]]:
     return found, jnp.asarray(loss), task.problem.values(free)
 
 
-@eqx.filter_jit
+@outermost
 def _derivatives(task: _Residuals, free: Free) -> tuple[list[Array], Array]:
     """Those of all residuals, for each leaf `[residual, free number]`, and of the values by all."""
     flat, restored = ravel_pytree(free)

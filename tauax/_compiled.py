@@ -1,0 +1,80 @@
+"""Programs compiled for the whole width of the processor's vectors.
+
+XLA:CPU makes vectors of 256 bits unless a program asks for more. Where the processor has 512, loops
+over oscillators gain a quarter to a half, and no bit changes. Only an outermost `jax.jit` may ask:
+inside a caller's own program the width is the caller's.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from tauax._checks import is_concrete
+
+_OPTION = "xla_cpu_prefer_vector_width"
+_NEEDED = {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor says it can, where Linux tells."""
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            flags = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return frozenset()
+    return frozenset(flags.partition(":")[2].split())
+
+
+@cache
+def compiler_options() -> dict[str, int] | None:
+    """What to compile programs of your own with: `jax.jit(f, compiler_options=...)` takes it.
+
+    Vectors of 512 bits on a processor that has them; None where it has not, or where XLA_FLAGS name
+    a width. The verbs and fits of tauax use it already, except inside another program.
+    """
+    if _OPTION in os.environ.get("XLA_FLAGS", "") or not cpu_flags() >= _NEEDED:
+        return None
+    return {_OPTION: 512}
+
+
+# For what is never part of another program.
+outermost = partial(eqx.filter_jit, compiler_options=compiler_options())
+
+
+class Compiled:
+    """`jax.jit`, with `compiler_options` unless it is called inside another program."""
+
+    def __init__(self, function: Callable, static: Sequence[str] = ()):
+        self.inner = jax.jit(function, static_argnames=static)
+        self.outer = jax.jit(function, static_argnames=static, compiler_options=compiler_options())
+
+    def __call__(self, *arguments: Any) -> Any:
+        return (self.inner if _traced(arguments) else self.outer)(*arguments)
+
+    def lower(self, *arguments: Any) -> Any:
+        """As `jax.jit(...).lower`."""
+        return self.outer.lower(*arguments)
+
+    def eval_shape(self, *arguments: Any) -> Any:
+        """As `jax.jit(...).eval_shape`."""
+        return self.inner.eval_shape(*arguments)
+
+
+def compiled(*, static: Sequence[str] = ()) -> Callable[[Callable], Compiled]:
+    """The decorator; `static` are the names of arguments that choose the program."""
+    return partial(Compiled, static=static)
+
+
+@jax.jit
+def _zero() -> int:
+    return 0
+
+
+def _traced(arguments: Any) -> bool:
+    """Whether this is part of another program; what it is called with may yet be all constant."""
+    return not all(map(is_concrete, (_zero(), *jax.tree.leaves(arguments))))
