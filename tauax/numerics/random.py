@@ -13,8 +13,8 @@ Address layout, part of the public contract and pinned by a test of golden numbe
 block of two words is made into, for one step:
 
     an angle            the first word of counter i, for oscillator i
-    a normal            Box–Muller makes two of a block: counter 8g + k for the oscillators 16g + k
-                        (the cosine) and 16g + 8 + k (the sine), k < 8
+    a normal            Box–Muller makes two of a block: counter g for the oscillators 2g (the
+                        cosine) and 2g + 1 (the sine)
     a second normal     the same, from the counters from 2³⁰ on
     one of two points   bit b of the first word of counter g, for oscillator 32g + b
     one of three        the first word of counter i, for oscillator i
@@ -22,6 +22,7 @@ block of two words is made into, for one step:
 The counters from 2³¹ on, which no oscillator has, belong to what is measured.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -33,10 +34,12 @@ from tauax.numerics.fusion import computed_once
 from tauax.numerics.logarithm import minus_two_log
 from tauax.numerics.trig import cos_turns, sin_turns
 
+Words = tuple[UInt32[Array, "*shape"], UInt32[Array, "*shape"]]
+
 PHASE, NOISE = 1, 2
 SECOND, MEASURED = 2**30, 2**31
 
-_LANES, _BITS = 8, 32
+_BITS, _LANES, _FEW = 32, 16, 8
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -68,17 +71,14 @@ def member_keys(key: SeedKey, stream: int, point: Array, member: Array) -> Membe
     return jnp.stack(words, axis=-1)
 
 
-def block(
-    key: MemberKey, step: Array, size: int, first: int = 0
-) -> tuple[UInt32[Array, " oscillator"], ...]:
-    """The two words of each of `size` counters from `first` on, of one member at one step."""
-    counter = jnp.arange(first, first + size, dtype=jnp.uint32)
-    return threefry2x32(key[0], key[1], step.astype(jnp.uint32), counter)
+def block(key: MemberKey, step: Array, counters: UInt32[Array, "*shape"]) -> Words:
+    """The two words of each counter, of one member at one step."""
+    return threefry2x32(key[0], key[1], step.astype(jnp.uint32), counters)
 
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
     """Uniform phases in [−π, π], π by rounding only, from step 0 of a member's own stream."""
-    word, _ = block(key, jnp.uint32(0), size)
+    word, _ = block(key, jnp.uint32(0), _first(size))
     return _signed_turns(word, dtype) * (2.0 * jnp.pi)
 
 
@@ -88,30 +88,47 @@ def normal(key: MemberKey, step: Array, size: int, dtype: jnp.dtype, first: int 
     u and t keep the leading 31 and 32 bits of the two words in float64 and 24 in float32, so both
     precisions follow the same path to rounding.
     """
-    groups = -(-size // (2 * _LANES))
-    blocks = min(size, groups * _LANES)
+    blocks = -(-size // 2)
+    if blocks > _FEW:
+        whole = -(-blocks // _LANES) * _LANES  # what does not fill a vector would be done singly
+        return _normals(key, step, first, (whole, 2), dtype).reshape(-1)[:size]
+    # So short a loop has no vectors: with a loop to each block, those run along the members.
+    pairs = [_normals(key, step, first + g, (2,), dtype) for g in range(blocks)]
 
-    def pairs(key: MemberKey) -> Array:
-        radius_word, angle_word = block(key, step, blocks, first)
-        radius, turns = _radius(radius_word, dtype), _signed_turns(angle_word, dtype)
-        cosine = radius * cos_turns(turns)
-        return cosine if size <= _LANES else jax.lax.complex(cosine, radius * sin_turns(turns))
+    def joined(pairs: Sequence[Array]) -> Array:
+        return jnp.concatenate(pairs)[:size]
 
-    def none(key: MemberKey) -> Array:
-        kind = dtype if size <= _LANES else jnp.result_type(dtype, jnp.complex64)
-        return jnp.zeros(blocks, kind)
+    return computed_once(joined, lambda pairs: jnp.zeros(size, dtype), pairs, step)
 
-    def apart(pairs: Array) -> Array:
-        half = jax.lax.broadcasted_iota(jnp.int32, (groups, 2, _LANES), 1)
-        return jnp.where(half == 0, jnp.real(pairs), jnp.imag(pairs))
 
-    # Two arrays would be two loops with all the work in each; one complex array is one.
-    drawn = computed_once(pairs, none, key, step)
-    if size > _LANES:
-        drawn = drawn.reshape(groups, 1, _LANES)
-        nothing = partial(jnp.zeros, (groups, 2, _LANES), dtype)
-        drawn = computed_once(apart, lambda pairs: nothing(), drawn, step).reshape(-1)
-    return drawn[:size]
+def _normals(
+    key: MemberKey, step: Array, first: int, shape: tuple[int, ...], dtype: jnp.dtype
+) -> Array:
+    """The two normals of each counter from `first` on, of shape `(2,)` or `(blocks, 2)`.
+
+    Both need all that comes before the cosine or the sine. The loop over the two is the inner one,
+    so the compiler takes that out of it, as long as nothing it reads differs between them. Words
+    are stored: with what is made of them the chain is too long for a processor to begin the next.
+    """
+    last = len(shape) - 1
+
+    def is_first() -> Array:
+        return jax.lax.broadcasted_iota(jnp.int32, shape, last) == 0
+
+    def words(key: MemberKey) -> Array:
+        counters = jnp.full(shape, first, jnp.uint32)
+        if last:
+            counters = counters + jax.lax.broadcasted_iota(jnp.uint32, shape, 0)
+        return jnp.where(is_first(), *block(key, step, counters))
+
+    def waves(words: Array) -> Array:
+        radius_word, angle_word = (jnp.broadcast_to(words[..., k : k + 1], shape) for k in range(2))
+        turns = _signed_turns(angle_word, dtype)
+        wave = jnp.where(is_first(), cos_turns(turns), sin_turns(turns))
+        return _radius(radius_word, dtype) * wave
+
+    drawn = computed_once(words, lambda key: jnp.zeros(shape, jnp.uint32), key, step)
+    return computed_once(waves, lambda words: jnp.zeros(shape, dtype), drawn, step)
 
 
 def normal_pair(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> tuple[Array, Array]:
@@ -124,7 +141,7 @@ def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array
     words = -(-size // _BITS)
 
     def signs(key: MemberKey) -> Array:
-        word, _ = block(key, step, words)
+        word, _ = block(key, step, _first(words))
         bit = jax.lax.broadcasted_iota(jnp.uint32, (words, _BITS), 1)
         return jnp.where((word[:, None] >> bit) & 1 == 0, 1.0, -1.0).astype(dtype)
 
@@ -138,11 +155,15 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
     last = jnp.uint32(2**32 - 2**32 // 6)
 
     def thirds(key: MemberKey) -> Array:
-        word, _ = block(key, step, size)
+        word, _ = block(key, step, _first(size))
         sign = jnp.where(word < sixth, -1.0, jnp.where(word >= last, 1.0, 0.0))
         return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
 
     return computed_once(thirds, lambda key: jnp.zeros(size, dtype), key, step)
+
+
+def _first(size: int) -> UInt32[Array, " counter"]:
+    return jnp.arange(size, dtype=jnp.uint32)
 
 
 def _radius(word: Array, dtype) -> Array:
