@@ -7,7 +7,7 @@ inside a caller's own program the width is the caller's.
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,43 @@ def compiler_options() -> dict[str, int] | None:
     """
     if _OPTION in os.environ.get("XLA_FLAGS", "") or not cpu_flags() >= _NEEDED:
         return None
-    return {_OPTION: 512}
+    options = {_OPTION: 512}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:  # an XLA that does not know it
+        return None
+    return options
 
 
-# For what is never part of another program.
-outermost = partial(eqx.filter_jit, compiler_options=compiler_options())
+def outermost(function: Callable) -> Callable:
+    """`equinox.filter_jit` with `compiler_options`, for what is never part of another program."""
+
+    @cache
+    def program() -> Callable:  # at the first call: an import starts no devices
+        return eqx.filter_jit(function, compiler_options=compiler_options())
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        return program()(*arguments)
+
+    return call
 
 
 class Compiled:
     """`jax.jit`, with `compiler_options` unless it is called inside another program."""
 
     def __init__(self, function: Callable, static: Sequence[str] = ()):
-        self.inner = jax.jit(function, static_argnames=static)
-        self.outer = jax.jit(function, static_argnames=static, compiler_options=compiler_options())
+        self.jit = partial(jax.jit, function, static_argnames=static)
+
+    @cached_property
+    def inner(self) -> Any:
+        """For a part of another program."""
+        return self.jit()
+
+    @cached_property
+    def outer(self) -> Any:
+        """For a program of its own."""
+        return self.jit(compiler_options=compiler_options())
 
     def __call__(self, *arguments: Any) -> Any:
         return (self.inner if _traced(arguments) else self.outer)(*arguments)

@@ -27,6 +27,7 @@ from tauax.ensemble import init, simulate
 from tauax.noise import AbstractNoise
 from tauax.numerics.circular import mean_vector
 from tauax.numerics.fusion import cross
+from tauax.numerics.reduce import weighted_totals
 from tauax.numerics.trig import sincos_wrapped
 from tauax.steppers import AbstractStepper, Heun
 from tauax.systems.phase import PhaseOscillators
@@ -196,17 +197,11 @@ class OscillatorLayer(eqx.Module):
 
 
 def _linear(weights: Array, inputs: Array) -> Array:
-    """Σ_f W_if x_f, for one input or many, in an order that does not depend on their number.
-
-    XLA:CPU takes another kernel for a single row, and for fewer than 8 columns.
-    """
-    size, count = weights.shape
-    missing = max(0, 8 - count)
-    rows = jnp.pad(inputs.reshape(-1, count), ((0, 0), (0, missing)))
-    columns = jnp.pad(weights, ((0, max(0, 8 - size)), (0, missing))).astype(inputs.dtype).T
+    """Σ_f W_if x_f, for one input or many, in an order that does not depend on their number."""
+    rows = inputs.reshape(-1, inputs.shape[-1])
     several = jnp.concatenate([rows, -rows]) if len(rows) == 1 else rows
-    found = jnp.matmul(several, columns, precision="highest")[: len(rows), :size]
-    return found.reshape(*inputs.shape[:-1], size)
+    found = weighted_totals(weights.astype(inputs.dtype), several)[: len(rows)]
+    return found.reshape(*inputs.shape[:-1], len(weights))
 
 
 def _with(model, where: Callable, value: Array):

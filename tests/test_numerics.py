@@ -300,6 +300,19 @@ def test_total_has_the_same_bits_in_every_batch(size):
     np.testing.assert_array_equal(total(x[0]), whole[0])
 
 
+# 8 × 8 is where kernels have differed by the number of rows.
+@pytest.mark.parametrize(("size", "terms"), [(1, 1), (3, 8), (8, 3), (8, 8), (9, 9), (17, 40)])
+def test_weighted_totals_have_the_same_bits_for_any_rows(size, terms):
+    drawn = np.random.default_rng(7)
+    weights, x = (drawn.normal(size=(rows, terms)).astype(np.float32) for rows in (size, 40))
+    weighted = jax.jit(reduce.weighted_totals)
+    whole = np.asarray(weighted(weights, x))
+    # Sums of so many products of order 1, each rounded.
+    np.testing.assert_allclose(whole, x.astype(float) @ weights.T, rtol=0, atol=3e-6)
+    for rows in (2, 3, 4, 5, 8, 16, 33):
+        np.testing.assert_array_equal(weighted(weights, x[:rows]), whole[:rows])
+
+
 def test_total_beats_a_running_sum():
     sizes = (2**10, 2**14, 2**18)
     rows = np.random.default_rng(2).uniform(0.5, 1.5, (16, sizes[-1])).astype(np.float32)

@@ -7,6 +7,7 @@ from jaxtyping import Array
 from tauax._checks import check_numbers, fault
 from tauax._types import FINITE, Weights, numeric
 from tauax.couplings.base import AbstractNetwork, Norm, check_norm
+from tauax.numerics.reduce import weighted_totals
 
 
 class Dense(AbstractNetwork):
@@ -45,17 +46,4 @@ class Dense(AbstractNetwork):
         return jnp.abs(self.weights).sum(axis=-1)
 
     def weighted(self, sin: Array, cos: Array) -> tuple[Array, Array]:
-        return _product(self.weights, sin), _product(self.weights, cos)
-
-
-def _product(weights: Weights, sources: Array) -> Array:
-    """Σ_j w_ij x_j in an order that does not depend on the number of members.
-
-    Below 8 columns XLA:CPU takes another kernel for few rows than for many: pad with zeros.
-    """
-    size = weights.shape[-1]
-    missing = max(0, 8 - size)
-    if missing:
-        weights = jnp.pad(weights, (0, missing))
-        sources = jnp.pad(sources, [(0, 0)] * (sources.ndim - 1) + [(0, missing)])
-    return jnp.matmul(sources, weights.T, precision="highest")[..., :size]
+        return weighted_totals(self.weights, sin), weighted_totals(self.weights, cos)

@@ -141,7 +141,9 @@ class Simplex(AbstractTransform):
     """
 
     def constrain(self, free: Array) -> Array:
-        weight = jnp.exp(free - jax.lax.stop_gradient(free.max(axis=-1, keepdims=True)))
+        below = free - jax.lax.stop_gradient(free.max(axis=-1, keepdims=True))
+        # Fused with the difference, the exponential is rounded as the shape of the array has it.
+        weight = jnp.exp(jax.lax.optimization_barrier(below))
         return _kept(quotient(weight, total(weight)[..., None]), _tiny(free))
 
     def free(self, value: Array) -> Array:

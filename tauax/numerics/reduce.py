@@ -16,6 +16,9 @@ from tauax.numerics.fusion import quotient
 # LLVM to use vectors: of 8 sums it made scalars.
 _LAST_LOOP = 16
 
+# Up to 8 columns or terms, XLA:CPU's kernel for a matrix product depends on the number of rows.
+_FEWEST = 9
+
 
 @jax.custom_jvp
 def total(x: Array) -> Array:
@@ -49,3 +52,13 @@ def total_of(terms: Sequence[Array]) -> Array:
 def mean(x: Array) -> Array:
     """Arithmetic mean over the last axis, summed as `total`."""
     return quotient(total(x), x.shape[-1])
+
+
+def weighted_totals(weights: Array, x: Array) -> Array:
+    """Σ_j w_ij x_j over the last axis of x, `[..., i]`, for any number of rows but one alike."""
+    size, terms = weights.shape
+    missing = max(0, _FEWEST - terms)
+    if missing:
+        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
+    columns = jnp.pad(weights, [(0, max(0, _FEWEST - size)), (0, missing)]).T
+    return jnp.matmul(x, columns, precision="highest")[..., :size]
