@@ -1,12 +1,14 @@
-"""What a step costs beside its arithmetic: 10⁴ to 10⁶ oscillators, unrolled, in command buffers.
+"""What a step costs beside its arithmetic: 10² to 10⁶ oscillators, unrolled, loops as one.
 
 The mean field of 100 oscillators, Euler, float32. On a GPU the kernels of every step are launched
 one by one unless XLA puts them into a command buffer, a CUDA graph, which it can be told to do for
-the loop as a whole, or never. The share of the memory's limit is the time that 8 bytes per
+the loop as a whole, or never; on a CPU they are called one by one unless it is told to compile the
+loop as one function, of one thread. The share of the memory's limit is the time that 8 bytes per
 oscillator take at the rate of `a + b` of large arrays on the same device, over that of the step.
 """
 
 import os
+from functools import partial
 
 import numpy as np
 
@@ -14,26 +16,28 @@ from benchmarks.studies.children import in_process
 from tauax import doctor
 
 OSCILLATORS, ROUNDS = 100, 7
-SIZES = (10**4, 10**5, 10**6)
+SIZES = (10**2, 10**3, 10**4, 10**5, 10**6)
 WORK = 2 * 10**8  # oscillator-steps of a run
 _FLAG = "--xla_gpu_enable_command_buffer="
 BUFFERS = {"default": None, "never": _FLAG, "loop": f"{_FLAG}+WHILE,+CONDITIONAL"}
 UNROLLED = (1, 4, 16)
+_EXTRA = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold"
+FUNCTIONS = {"default": None, "one_function": f"{_EXTRA}={2**40}"}
 
 
 def measure() -> dict:
     """Microseconds of a step by size, law and unrolling, and what that is of the memory's limit.
 
-    On a CPU, where nothing is launched, neither unrolled nor with other command buffers.
+    Not unrolled on a CPU.
     """
     import jax
 
     gpu = jax.devices()[0].platform == "gpu"
-    buffers, unrolled = (tuple(BUFFERS), UNROLLED) if gpu else (("default",), (1,))
+    loops, unrolled = (BUFFERS, UNROLLED) if gpu else (FUNCTIONS, (1,))
     bandwidth = in_process("launches.triad()")
     results = {"triad_gbytes": bandwidth}
-    for name in buffers:
-        flags = " ".join(filter(None, (os.environ.get("XLA_FLAGS"), BUFFERS[name])))
+    for name, flag in loops.items():
+        flags = " ".join(filter(None, (os.environ.get("XLA_FLAGS"), flag)))
         for size in SIZES:
             for law in ("noiseless", "gaussian"):
                 call = f"launches.steps({size}, {law == 'gaussian'}, {unrolled})"
@@ -62,9 +66,9 @@ def step(size: int, noisy: bool, unroll: int) -> float:
     noise = tx.WhiteNoise(0.05) if noisy else None
     model = tx.PhaseOscillators(frequency, tx.MeanField(2.0), noise)
     state = tx.init(model, key=jax.random.key(0), members=size // OSCILLATORS)
-    steps = min(WORK // size, 2_000) // unroll * unroll
+    steps = min(WORK // size, 20_000) // unroll * unroll
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=tx.compiler_options())
     def run(state):
         def one(state, _):
             return tx.step(model, state, dt=0.01), None

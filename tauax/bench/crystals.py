@@ -12,7 +12,7 @@ from tauax import baselines
 from tauax.bench.checks import Wrong, agreed
 from tauax.bench.problem import Run, Side
 from tauax.bench.rivals import Rival, cpu_cores, on_devices
-from tauax.bench.timing import timed
+from tauax.bench.timing import fastest
 from tauax.bench.workload import Task
 from tauax.ensemble import init, simulate
 from tauax.hints import ANCHORS
@@ -59,12 +59,12 @@ def _ours(phase: np.ndarray, noisy: bool, mesh: Mesh | None) -> Side:
 
 def _numpy(phase: np.ndarray, noisy: bool) -> Side:
     """The fastest of some numbers of members at a time, members last."""
-    programs: dict[int, Run] = {
-        block: partial(_numpy_run, phase, noisy, block)
-        for block in {min(block, len(phase)) for block in BLOCKS}
+    programs: dict[str, Run] = {
+        f"members last, {block} at once": partial(_numpy_run, phase, noisy, block)
+        for block in sorted({min(block, len(phase)) for block in BLOCKS})
     }
-    best = min(programs, key=lambda block: min(timed(programs[block], 40) for _ in range(3)))
-    return Side(programs[best], 1, detail=f"members last, {best} at once")
+    best = fastest(programs, 40)
+    return Side(programs[best], 1, detail=best)
 
 
 def _numpy_run(phase: np.ndarray, noisy: bool, block: int, steps: int) -> np.ndarray:
