@@ -52,7 +52,8 @@ def outermost(function: Callable) -> Callable:
 
     @cache
     def program() -> Callable:  # at the first call: an import starts no devices
-        return eqx.filter_jit(function, compiler_options=compiler_options())
+        jit: Any = eqx.filter_jit  # whose types do not tell of options for jax.jit
+        return jit(function, compiler_options=compiler_options())
 
     @wraps(function)
     def call(*arguments: Any) -> Any:

@@ -82,14 +82,14 @@ def begun() -> dict[str, float]:
     model, state = parts(2.0, 0.05)
     times.append(time.perf_counter())
     arguments = (model, state, jnp.float32(0.01), 100, tx.Heun(), monitors, tx.Segments())
-    lowered = _programs.simulate.trace(*arguments).lower()
+    lowered = _programs.simulate.lower(*arguments)
     times.append(time.perf_counter())
     lowered.compile()
     times.append(time.perf_counter())
     run(model, state, 0.01)
     for strength, intensity, dt in ((1.0, 0.1, 0.02), (3, 0, 0.005)):
         run(*parts(strength, intensity), dt)
-    if (programs := _programs.simulate._cache_size()) != 1:
+    if (programs := _programs.simulate.outer._cache_size()) != 1:
         raise AssertionError(f"{programs} programs for one model with other numbers")
     init, trace, compile = (b - a for a, b in pairwise(times))
     return {"init": init, "trace": trace, "compile": compile, "first_run": times[-1] - times[0]}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tauax._compiled import compiler_options
 from tauax.adjoints import AbstractAdjoint, FullTape, Segments, Sweep
 from tauax.bench.checks import FAINT, Wrong
 from tauax.bench.problem import Problem, Side
@@ -45,9 +46,18 @@ def _sides(problem: Problem) -> dict[str, Side]:
         "obvious_jax": _obvious(problem, checkpointed=False),
         "obvious_jax_checkpointed": _obvious(problem, checkpointed=True),
     }
-    programs = {name: jax.jit(jax.value_and_grad(loss)) for name, loss in with_gradient.items()}
-    programs["tauax_forward"] = jax.jit(_ours(problem, Segments()))
+    forward = {"tauax_forward": _ours(problem, Segments())}
+    functions = {name: jax.value_and_grad(loss) for name, loss in with_gradient.items()} | forward
+    programs = {
+        name: jax.jit(function, compiler_options=_options(name))
+        for name, function in functions.items()
+    }
     return {name: Side(partial(_run, program), cpu_cores()) for name, program in programs.items()}
+
+
+def _options(name: str) -> dict[str, int] | None:
+    """Ours as docs/performance.md advises; the obvious program has the default."""
+    return compiler_options() if name.startswith(OURS) else None
 
 
 def _numbers() -> tuple[jax.Array, jax.Array]:
