@@ -3,6 +3,9 @@
 The mean field, Euler, float32; 1 is proportional. Along N the work is kept: members = 2²⁰/N.
 """
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
 from benchmarks.studies.children import in_process
@@ -62,32 +65,40 @@ def slope(counts: np.ndarray, nanoseconds: np.ndarray) -> float:
 
 def along_size(noisy: bool) -> dict[str, float]:
     """Nanoseconds by the number of oscillators, with as much work in every step."""
-    return {str(size): rate(size, WORK // size, max(4, 2**26 // WORK), noisy) for size in SIZES}
+    return rates({size: (size, WORK // size, max(4, 2**26 // WORK)) for size in SIZES}, noisy)
 
 
 def along_members(noisy: bool) -> dict[str, float]:
     """Nanoseconds by the number of members, 256 oscillators."""
-    return {
-        str(count): rate(256, count, int(np.clip(2**25 // (256 * count), 20, 20_000)), noisy)
-        for count in MEMBERS
-    }
+    steps = {count: int(np.clip(2**25 // (256 * count), 20, 20_000)) for count in MEMBERS}
+    return rates({count: (256, count, steps[count]) for count in MEMBERS}, noisy)
 
 
 def along_steps(noisy: bool) -> dict[str, float]:
     """Nanoseconds by the number of steps, 64 oscillators and 64 members."""
-    return {str(steps): rate(64, 64, steps, noisy) for steps in STEPS}
+    return rates({steps: (64, 64, steps) for steps in STEPS}, noisy)
 
 
 def rate(size: int, members: int, steps: int, noisy: bool) -> float:
-    """Nanoseconds per oscillator-step, the median of some runs on all devices of this process."""
-    import jax
+    """Nanoseconds per oscillator-step on all devices of this process."""
+    return rates({size: (size, members, steps)}, noisy)[str(size)]
 
+
+def rates(cases: Mapping[int, tuple[int, int, int]], noisy: bool) -> dict[str, float]:
+    """Those of each case (oscillators, members, steps), by medians of rounds in which all take turns."""
     from tauax.bench.problem import Problem
     from tauax.bench.rivals import OURS, tauax
     from tauax.bench.timing import timed
 
-    run = tauax(Problem(size, members, "normal" if noisy else None))[OURS].run
-    run(steps)
-    seconds = float(np.median([timed(run, steps) for _ in range(ROUNDS)]))
-    jax.clear_caches()
-    return 1e9 * seconds / (size * members * steps)
+    law, runs = "normal" if noisy else None, {}
+    for case, (size, members, steps) in cases.items():
+        runs[case] = tauax(Problem(size, members, law))[OURS].run
+        runs[case](steps)
+    seconds = {case: [] for case in cases}
+    for _ in range(ROUNDS):
+        for case, (_, _, steps) in cases.items():
+            seconds[case].append(timed(runs[case], steps))
+    return {
+        str(case): 1e9 * float(np.median(seconds[case])) / math.prod(counts)
+        for case, counts in cases.items()
+    }
