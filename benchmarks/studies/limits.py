@@ -1,9 +1,10 @@
 """What the machine could do: its arithmetic, its memory, and how near the workloads come.
 
 Arithmetic is counted per oscillator-step as the instructions of the loops on one vector lane: 25
-for the mean field without noise, 130 more for half a block of Threefry and Box–Muller; memory as
-the bytes that a step has to move if nothing stays in a cache, 8 per oscillator. The products of a
-dense network are counted as 4·N operations per oscillator-step.
+for the mean field without noise, 75 more for half a block of Threefry and Box–Muller (95 where a
+rotation takes three, as with AVX2); memory as the bytes that a step has to move if nothing stays in
+a cache, 8 per oscillator. The products of a dense network are counted as 4·N operations per
+oscillator-step.
 """
 
 import time

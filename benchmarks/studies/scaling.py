@@ -85,7 +85,7 @@ def rate(size: int, members: int, steps: int, noisy: bool) -> float:
 
 
 def rates(cases: Mapping[int, tuple[int, int, int]], noisy: bool) -> dict[str, float]:
-    """Those of each case (oscillators, members, steps), by medians of rounds in which all take turns."""
+    """Of each case (oscillators, members, steps) the median of rounds in which all take turns."""
     from tauax.bench.problem import Problem
     from tauax.bench.rivals import OURS, tauax
     from tauax.bench.timing import timed

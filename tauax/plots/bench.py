@@ -14,7 +14,7 @@ _LAWS = {"noiseless": "no noise", "gaussian": "Gaussian noise"}
 _AXES = {"size": "oscillators, same work", "members": "members", "steps": "steps"}
 # Operations, as instructions on one lane, and bytes of the state per oscillator-step. The products
 # of a dense network are 4·N operations, N = 1,000, and count as sgemm's do.
-LOAD = {"mean-field": (25.0, 8.0), "mean-field-gaussian": (155.0, 8.0), "dense": (4_000.0, 8.0)}
+LOAD = {"mean-field": (25.0, 8.0), "mean-field-gaussian": (100.0, 8.0), "dense": (4_000.0, 8.0)}
 
 
 def rates(results: Mapping[str, Any], path: Path | None = None, workloads=None):
