@@ -2,12 +2,12 @@
 
 XLA:CPU makes vectors of 256 bits unless a program asks for more. Where the processor has 512, loops
 over oscillators gain a quarter to a half, and no bit changes. Only an outermost `jax.jit` may ask:
-inside a caller's own program the width is the caller's.
+inside a caller's own program, and under a caller's derivative, the width is the caller's.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, partial, wraps
+from functools import cache, cached_property, partial, update_wrapper, wraps
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,27 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(flags.partition(":")[2].split())
 
 
-@cache
-def compiler_options() -> dict[str, int] | None:
+def compiler_options() -> dict[str, int]:
     """What to compile programs of your own with: `jax.jit(f, compiler_options=...)` takes it.
 
-    Vectors of 512 bits on a processor that has them; None where it has not, or where XLA_FLAGS name
-    a width. The verbs and fits of tauax use it already, except inside another program.
+    Vectors of 512 bits on a processor that has them; nothing where it has not, or where XLA_FLAGS
+    name a width. The verbs and fits of tauax use it already, except under a `jit`, `grad` or `vmap`
+    of yours.
     """
+    width = _vector_width()
+    return {} if width is None else {_OPTION: width}
+
+
+@cache
+def _vector_width() -> int | None:
+    """The bits to ask for, or None to leave them to XLA."""
     if _OPTION in os.environ.get("XLA_FLAGS", "") or not cpu_flags() >= _NEEDED:
         return None
-    options = {_OPTION: 512}
     try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+        jax.jit(lambda: 0, compiler_options={_OPTION: 512}).lower().compile()
     except jax.errors.JaxRuntimeError:  # an XLA that does not know it
         return None
-    return options
+    return 512
 
 
 def outermost(function: Callable) -> Callable:
@@ -67,6 +73,7 @@ class Compiled:
 
     def __init__(self, function: Callable, static: Sequence[str] = ()):
         self.jit = partial(jax.jit, function, static_argnames=static)
+        update_wrapper(self, function)
 
     @cached_property
     def inner(self) -> Any:

@@ -213,6 +213,14 @@ def changed(result, *path, value):
     return other
 
 
+def test_the_order_of_what_a_processor_can_is_no_difference(result):
+    one, other = (
+        changed(result, "context", "machine", "cpu", "flags", value=flags)
+        for flags in ("fma avx", "avx fma")
+    )
+    assert comparison.compare(one, other)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [

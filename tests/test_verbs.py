@@ -299,9 +299,8 @@ def test_width_of_vectors(monkeypatch):
     wide = frozenset({"avx2", "avx512f", "avx512dq", "avx512bw", "avx512vl"})
     monkeypatch.setattr(_compiled, "cpu_flags", lambda: wide)
     monkeypatch.setenv("XLA_FLAGS", "")
-    asked = _compiled.compiler_options.__wrapped__
-    assert asked() == {"xla_cpu_prefer_vector_width": 512}
-    jax.jit(jnp.sin, compiler_options=asked())(jnp.ones(3))  # XLA knows the option
+    asked = _compiled._vector_width.__wrapped__
+    assert asked() == 512  # so XLA knows the option
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128")
     assert asked() is None
     monkeypatch.setenv("XLA_FLAGS", "")
@@ -309,6 +308,21 @@ def test_width_of_vectors(monkeypatch):
     assert asked() is None
     monkeypatch.setattr(_compiled, "cpu_flags", lambda: frozenset({"avx2"}))
     assert asked() is None
+
+
+def test_a_program_asks_for_the_width_unless_it_is_part_of_another(monkeypatch):
+    monkeypatch.setattr(_compiled, "compiler_options", lambda: {"xla_of_another_time": 1})
+    twice = _compiled.Compiled(lambda x: 2.0 * x)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_of_another_time"):
+        twice(1.0)
+    assert jax.jit(twice)(1.0) == 2.0
+    assert jax.grad(twice)(1.0) == 2.0
+    np.testing.assert_array_equal(jax.vmap(twice)(jnp.ones(3)), 2.0)
+
+
+def test_options_are_the_callers_own():
+    tx.compiler_options()["xla_of_another_time"] = 1
+    assert "xla_of_another_time" not in tx.compiler_options()
 
 
 def test_status_under_jit():

@@ -34,8 +34,9 @@ def context(packages: Iterable[str] = ()) -> dict[str, Any]:
 def machine(context: dict[str, Any]) -> str:
     """What has to be equal for two results to be comparable."""
     cpu, device = context["machine"]["cpu"], context["device"]
+    flags = " ".join(sorted(cpu.get("flags", "").split()))
     return (
-        f"{cpu['model']}, {context['machine']['cores']} cores, {cpu.get('flags', '')}, "
+        f"{cpu['model']}, {context['machine']['cores']} cores, {flags}, "
         f"{device['count']} × {device['kind']}"
     )
 

@@ -55,9 +55,9 @@ def _sides(problem: Problem) -> dict[str, Side]:
     return {name: Side(partial(_run, program), cpu_cores()) for name, program in programs.items()}
 
 
-def _options(name: str) -> dict[str, int] | None:
+def _options(name: str) -> dict[str, int]:
     """Ours as docs/performance.md advises; the obvious program has the default."""
-    return compiler_options() if name.startswith(OURS) else None
+    return compiler_options() if name.startswith(OURS) else {}
 
 
 def _numbers() -> tuple[jax.Array, jax.Array]:

@@ -16,7 +16,7 @@ from tauax import baselines, doctor
 from tauax.bench.problem import Problem, Run, Side
 from tauax.bench.timing import fastest
 from tauax.coupling_choice import coupling_from
-from tauax.couplings import MeanField
+from tauax.couplings import Dense, MeanField
 from tauax.devices import device_mesh
 from tauax.ensemble import init, simulate
 from tauax.noise import WhiteNoise
@@ -53,7 +53,7 @@ def tauax(problem: Problem) -> dict[str, Side]:
     That is one device per core, but for full matrices, whose products use all cores by themselves.
     """
     sides = on_devices(partial(_ours, problem), problem.members)
-    if OURS_ALONE in sides and sides[OURS].detail == "Dense":
+    if OURS_ALONE in sides and isinstance(_system(problem).coupling, Dense):
         return {OURS: sides[OURS_ALONE], OURS_DIVIDED: sides[OURS]}
     return sides
 

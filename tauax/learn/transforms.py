@@ -142,7 +142,7 @@ class Simplex(AbstractTransform):
 
     def constrain(self, free: Array) -> Array:
         below = free - jax.lax.stop_gradient(free.max(axis=-1, keepdims=True))
-        # Fused with the difference, the exponential is rounded as the shape of the array has it.
+        # Fused with the difference, as jax 0.12 would, it is rounded as the array's shape has it.
         weight = jnp.exp(jax.lax.optimization_barrier(below))
         return _kept(quotient(weight, total(weight)[..., None]), _tiny(free))
 

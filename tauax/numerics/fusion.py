@@ -1,8 +1,8 @@
 """What keeps the compiler from changing results or repeating work when it fuses.
 
-XLA:CPU drops optimisation barriers before it fuses, but not a branch, and it cannot know that the
-step counter is never negative. So `isolated` and `materialised` branch on that; on other platforms
-they change nothing.
+XLA:CPU may drop optimisation barriers before it fuses, as with jax 0.10, but not a branch, and it
+cannot know that the step counter is never negative. So `isolated` and `materialised` branch on
+that; on other platforms they change nothing.
 """
 
 from collections.abc import Callable
