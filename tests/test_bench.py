@@ -1,5 +1,6 @@
 """Benchmarks: what is checked before it is timed, what is refused, and the gate that must close."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from tauax.bench.rivals import CORE, Rival
 from tauax.bench.streaming import Sweep, _task
 from tauax.bench.workload import Task, Workload
 from tauax.bench.workloads import TABLE, chosen, rate
+from tauax.cli import bench
 
 EFFORT = suite.Effort(rounds=1, seconds=0.001)
 # Enough samples for the variance of the noise to be within 8 % at 6 standard errors.
@@ -319,6 +321,27 @@ def test_the_command_measures_writes_and_compares(tmp_path):
     assert json.loads((tmp_path / "one.json").read_text())["context"]["device"]["count"] == 2
     again = command("--compare", "one.json", "one.json", folder=tmp_path)
     assert again.returncode == 0 and "1.00" in again.stdout
+
+
+@pytest.mark.parametrize(("ratios", "code"), [((9.0,), 0), ((1.0, 9.0), 0), ((1.0, 2.0), 1)])
+def test_what_is_below_its_bound_is_measured_once_more(tmp_path, monkeypatch, capsys, ratios, code):
+    given, taken = iter(ratios), []
+
+    def measure(workloads, *_):
+        taken.append([one.name for one in workloads])
+        found = {"valid": True, "targets": {}, "ratios": {"numpy": next(given)}}
+        return {"workloads": dict.fromkeys(taken[-1], found), "studies": {}, "took": 0.0}
+
+    monkeypatch.setattr(suite, "measure", measure)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")  # which the command sets
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    options = parser.parse_args(["--gate", "one-small", "--out", str(tmp_path / "gate.json")])
+    assert bench.run_with(options, [], tmp_path) == code
+    assert taken == [["one-small"]] * len(ratios)
+    assert ("measured once more" in capsys.readouterr().out) == (len(ratios) == 2)
+    kept = json.loads((tmp_path / "gate.json").read_text()) if len(ratios) == 2 else None
+    assert kept is None or kept["workloads"]["one-small"]["ratios"]["numpy"] == ratios[-1]
 
 
 REFUSED = {

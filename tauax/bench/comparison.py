@@ -89,15 +89,22 @@ def bounds_of(names: Collection[str]) -> Bounds:
 
 def failures(results: Mapping[str, Any], bounds: Bounds = BOUNDS) -> list[str]:
     """What is below its bound, was not measured, or is wrong; empty if the gate opens."""
-    found = invalid(results)
+    missing = [f"{name}: not measured" for name in bounds if name not in results["workloads"]]
+    low = [line for lines in below(results, bounds).values() for line in lines]
+    return invalid(results) + missing + low
+
+
+def below(results: Mapping[str, Any], bounds: Bounds = BOUNDS) -> dict[str, list[str]]:
+    """The workloads with a ratio below its bound, and what to say of each."""
+    found = {}
     for name, least in bounds.items():
-        one = results["workloads"].get(name)
-        if one is None:
-            found.append(f"{name}: not measured")
-        elif one["valid"]:
-            found += [
-                f"{name}: {one['ratios'].get(rival, 0.0):.2f} × {rival}, at least {bound:g}"
-                for rival, bound in least.items()
-                if one["ratios"].get(rival, 0.0) < bound
-            ]
+        one = results["workloads"].get(name, {"valid": False})
+        ratios = one["ratios"] if one["valid"] else least
+        lines = [
+            f"{name}: {ratios.get(rival, 0.0):.2f} × {rival}, at least {bound:g}"
+            for rival, bound in least.items()
+            if ratios.get(rival, 0.0) < bound
+        ]
+        if lines:
+            found[name] = lines
     return found
