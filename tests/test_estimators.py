@@ -163,7 +163,7 @@ def test_variance_grows_with_the_length_of_the_run():
     model = coupled()
     state = tx.init(model, key=KEY, members=4096)
     shared, variances, spreads = checked_shared(model, frequency), [], []
-    for steps in (100, 200, 400):
+    for steps in (200, 400, 800):  # from 10 s on, when the statistic is that of locked phases
         found = girsanov(cosine, model, state, where=frequency, dt=DT, steps=steps)
         variances.append(float((found.standard_error**2).sum()))
         monitors = {_SCORE: _Score(shared)}
@@ -172,7 +172,7 @@ def test_variance_grows_with_the_length_of_the_run():
         spreads.append(spread / (DT * steps / (2 * INTENSITY)))
     # Of the score of a frequency it is T/(2D); a variance of 4096 numbers is known to 2.2 %.
     within((np.asarray(spreads) - 1) / math.sqrt(2 / 4096))
-    # Of the estimate, with the variance of the locked statistic: each known to 3 %.
+    # Of the estimate, with the variance of the locked statistic: over keys the ratio scatters by 4.5 %.
     assert variances[1] / variances[0] == pytest.approx(2.0, rel=0.17)
     assert variances[2] / variances[1] == pytest.approx(2.0, rel=0.17)
 
