@@ -172,7 +172,7 @@ def test_variance_grows_with_the_length_of_the_run():
         spreads.append(spread / (DT * steps / (2 * INTENSITY)))
     # Of the score of a frequency it is T/(2D); a variance of 4096 numbers is known to 2.2 %.
     within((np.asarray(spreads) - 1) / math.sqrt(2 / 4096))
-    # Of the estimate, with the variance of the locked statistic: over keys the ratio scatters by 4.5 %.
+    # Of the estimate, with the variance of the locked statistic: the ratio scatters by 4.5 %.
     assert variances[1] / variances[0] == pytest.approx(2.0, rel=0.17)
     assert variances[2] / variances[1] == pytest.approx(2.0, rel=0.17)
 
