@@ -304,9 +304,10 @@ def test_width_of_vectors(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=128")
     assert asked() is None
     monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setattr(_compiled, "_OPTION", "xla_of_another_time")
-    assert asked() is None
     monkeypatch.setattr(_compiled, "cpu_flags", lambda: frozenset({"avx2"}))
+    assert asked() is None
+    monkeypatch.setattr(_compiled, "cpu_flags", lambda: wide)
+    monkeypatch.setattr(_compiled, "_OPTION", "xla_of_another_time")
     assert asked() is None
 
 

@@ -78,7 +78,7 @@ def block(key: MemberKey, step: Array, counters: UInt32[Array, "*shape"]) -> Wor
 
 def angles(key: MemberKey, size: int, dtype: jnp.dtype) -> Array:
     """Uniform phases in [−π, π], π by rounding only, from step 0 of a member's own stream."""
-    word, _ = block(key, jnp.uint32(0), _first(size))
+    word, _ = block(key, jnp.uint32(0), _counters(size))
     return _signed_turns(word, dtype) * (2.0 * jnp.pi)
 
 
@@ -141,7 +141,7 @@ def two_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Array
     words = -(-size // _BITS)
 
     def signs(key: MemberKey) -> Array:
-        word, _ = block(key, step, _first(words))
+        word, _ = block(key, step, _counters(words))
         bit = jax.lax.broadcasted_iota(jnp.uint32, (words, _BITS), 1)
         return jnp.where((word[:, None] >> bit) & 1 == 0, 1.0, -1.0).astype(dtype)
 
@@ -155,14 +155,14 @@ def three_point(key: MemberKey, step: Array, size: int, dtype: jnp.dtype) -> Arr
     last = jnp.uint32(2**32 - 2**32 // 6)
 
     def thirds(key: MemberKey) -> Array:
-        word, _ = block(key, step, _first(size))
+        word, _ = block(key, step, _counters(size))
         sign = jnp.where(word < sixth, -1.0, jnp.where(word >= last, 1.0, 0.0))
         return sign.astype(dtype) * jnp.asarray(3.0, dtype) ** 0.5
 
     return computed_once(thirds, lambda key: jnp.zeros(size, dtype), key, step)
 
 
-def _first(size: int) -> UInt32[Array, " counter"]:
+def _counters(size: int) -> UInt32[Array, " counter"]:
     return jnp.arange(size, dtype=jnp.uint32)
 
 
