@@ -9,7 +9,7 @@ from jaxtyping import Array, Int
 from tauax._checks import check_count, check_shape, fault, is_concrete
 from tauax.monitors.base import AbstractMonitor, AbstractResult
 from tauax.numerics.circular import length
-from tauax.numerics.reduce import mean, total
+from tauax.numerics.reduce import mean, total, weighted_totals
 from tauax.numerics.running import Running, deviation, joined
 from tauax.numerics.trig import sincos_wrapped
 from tauax.state import State
@@ -118,8 +118,7 @@ class Metastability(AbstractMonitor):
         groups = jnp.zeros(phase.shape[-1], jnp.int32) if self.groups is None else self.groups
         belongs = (groups[:, None] == jnp.arange(self.communities)).astype(phase.dtype)
         share = belongs / belongs.sum(axis=0)
-        # In full precision: a GPU would round the factors to 10 bits.
-        means = (jnp.matmul(part, share, precision="highest") for part in sincos_wrapped(phase))
+        means = (weighted_totals(share.T, part) for part in sincos_wrapped(phase))
         return length(*means)
 
     def result(self, accumulator: tuple[Running, Running], state: State) -> MetastabilityResult:
